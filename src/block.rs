@@ -1,0 +1,204 @@
+//! Formatted records on their way to one output: what crosses from an input to a worker.
+//!
+//! ```text
+//! octets   Nov 22 11:00:00 host a: one LF Nov 22 11:00:00 host b: two LF …
+//! records  {end: 28, pri, body: 16}       {end: 56, pri, body: 16}
+//! ```
+//!
+//! A block is filled by one lane, handed over whole when it is full or its owner is about to sleep,
+//! and comes back empty for reuse. It holds up to [`Block::FULL`] octets, or one larger record.
+
+use bytes::BytesMut;
+
+use crate::pri::{Pri, Severity};
+
+/// Where one record lies in its block, and what a worker may want to know without parsing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Record {
+    /// One past its last octet, the line feed.
+    pub end: u32,
+    /// How long its timestamp is: repeats are told by what follows it.
+    pub body: u32,
+    /// Its PRI, so that the least urgent can be shed first.
+    pub pri: Pri,
+}
+
+/// One record seen through its block.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Entry<'a> {
+    /// The whole line with its line feed, or the whole datagram.
+    pub octets: &'a [u8],
+    /// What follows the timestamp, line feed included.
+    pub body: &'a [u8],
+    /// Its PRI.
+    pub pri: Pri,
+}
+
+/// Formatted records of one lane.
+#[derive(Debug, Default)]
+pub struct Block {
+    octets: BytesMut,
+    records: Vec<Record>,
+}
+
+impl Block {
+    /// A block with this many octets is handed over before the next record is added.
+    pub const FULL: usize = 64 * 1024;
+
+    /// All the octets of all the records, in order.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// Where the records lie, in order.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether it is time to hand it over.
+    pub fn is_full(&self) -> bool {
+        self.octets.len() >= Self::FULL
+    }
+
+    /// Where record `index` begins.
+    pub fn start_of(&self, index: usize) -> usize {
+        match index.checked_sub(1) {
+            None => 0,
+            Some(before) => self.records[before].end as usize,
+        }
+    }
+
+    /// Record number `index`, if there is one.
+    pub fn get(&self, index: usize) -> Option<Entry<'_>> {
+        let record = self.records.get(index)?;
+        let octets = &self.octets[self.start_of(index)..record.end as usize];
+        Some(Entry {
+            octets,
+            body: &octets[record.body as usize..],
+            pri: record.pri,
+        })
+    }
+
+    /// The records, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        (0..self.records.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Adds one record, which `write` appends to the octets; it returns how long the timestamp was.
+    pub fn push(&mut self, pri: Pri, write: impl FnOnce(&mut BytesMut) -> usize) {
+        let body = write(&mut self.octets);
+        self.close(pri, body);
+    }
+
+    /// Adds a copy of the last record of another block, which has the same format.
+    pub fn push_copy_of_last(&mut self, other: &Self) {
+        if let Some(record) = other.records.last() {
+            let start = other.start_of(other.records.len() - 1);
+            self.octets
+                .extend_from_slice(&other.octets[start..record.end as usize]);
+            self.close(record.pri, record.body as usize);
+        }
+    }
+
+    fn close(&mut self, pri: Pri, body: usize) {
+        let end = u32::try_from(self.octets.len()).expect("a block ends at 64 KiB or one record");
+        let body = u32::try_from(body).expect("a timestamp is shorter than its block");
+        self.records.push(Record { end, body, pri });
+    }
+
+    /// How many octets fit without another allocation.
+    pub fn capacity(&self) -> usize {
+        self.octets.capacity()
+    }
+
+    /// Forgets all records but keeps the memory.
+    pub fn clear(&mut self) {
+        self.octets.clear();
+        self.records.clear();
+    }
+
+    /// The least urgent severity in it.
+    pub fn least_urgent(&self) -> Option<Severity> {
+        self.records
+            .iter()
+            .map(|record| record.pri.severity())
+            .max()
+    }
+
+    /// Removes every record of this severity; returns how many there were.
+    pub fn shed(&mut self, severity: Severity) -> usize {
+        let before = self.records.len();
+        let octets = std::mem::take(&mut self.octets);
+        let records = std::mem::take(&mut self.records);
+        let mut start = 0;
+        self.octets.reserve(octets.len());
+        for record in records {
+            let end = record.end as usize;
+            if record.pri.severity() != severity {
+                self.octets.extend_from_slice(&octets[start..end]);
+                self.close(record.pri, record.body as usize);
+            }
+            start = end;
+        }
+        before - self.records.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pri::Facility;
+
+    fn block(lines: &[(&str, Severity)]) -> Block {
+        let mut block = Block::default();
+        for (line, severity) in lines {
+            block.push(Pri::of(Facility::User, *severity), |octets| {
+                octets.extend_from_slice(line.as_bytes());
+                2
+            });
+        }
+        block
+    }
+
+    #[test]
+    fn records_keep_their_bounds_and_their_body() {
+        let block = block(&[("t one\n", Severity::Error), ("t two\n", Severity::Debug)]);
+        let got: Vec<_> = block
+            .iter()
+            .map(|entry| (entry.octets, entry.body))
+            .collect();
+        assert_eq!(
+            got,
+            [(&b"t one\n"[..], &b"one\n"[..]), (b"t two\n", b"two\n")]
+        );
+        let mut copy = Block::default();
+        copy.push_copy_of_last(&block);
+        assert_eq!(copy.get(0), block.get(1));
+    }
+
+    #[test]
+    fn shedding_takes_one_severity_and_leaves_the_others_whole() {
+        let lines = [
+            ("t a\n", Severity::Error),
+            ("t bb\n", Severity::Debug),
+            ("t ccc\n", Severity::Warning),
+            ("t d\n", Severity::Debug),
+        ];
+        let mut block = block(&lines);
+        assert_eq!(block.least_urgent(), Some(Severity::Debug));
+        assert_eq!(block.shed(Severity::Debug), 2);
+        assert_eq!(block.octets(), b"t a\nt ccc\n");
+        assert_eq!(block.get(1).map(|entry| entry.body), Some(&b"ccc\n"[..]));
+        assert_eq!(block.shed(Severity::Debug), 0);
+    }
+}

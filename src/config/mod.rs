@@ -1,0 +1,284 @@
+//! The language of syslog.conf(5): text with spans in, [`Config`] and diagnostics out.
+//!
+//! ```text
+//! !sshd
+//! auth,authpriv.*;auth.!=debug    -/var/log/auth.log ;rotate=10M:5
+//! listen udp://[::]:514
+//! include /etc/syslog.d/*.conf
+//! ```
+//!
+//! Nothing is opened, resolved or bound here; the only I/O is reading the files. A bad line is a
+//! [`Diagnostic`](diagnostic::Diagnostic) and never ends the pass, so that one run shows every mistake.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::pri::PriSet;
+
+/// What a configuration says, with everything that was understood of it.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The rules, in file order, included files in place.
+    pub rules: Vec<RuleDecl>,
+    /// What the `listen` lines ask for.
+    pub listens: Vec<ListenDecl>,
+    /// The keywords.
+    pub settings: Settings,
+}
+
+/// Where something stands: a file of the configuration, and the octets in it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Span {
+    /// Index of the file in the [`Sources`](diagnostic::Sources) of the same load.
+    pub file: u32,
+    /// The first octet.
+    pub start: u32,
+    /// One past the last octet.
+    pub end: u32,
+}
+
+/// One rule: which messages, under which conditions, go where.
+#[derive(Clone, Debug)]
+pub struct RuleDecl {
+    /// The PRIs that the selector takes.
+    pub selector: PriSet,
+    /// Whether the selector takes `mark.info`, that is, our own "-- MARK --".
+    pub marks: bool,
+    /// The blocks and the property filter in force; all of them must hold.
+    pub conditions: Vec<Condition>,
+    /// Where matching messages go.
+    pub destination: Destination,
+    /// In which form.
+    pub format: FormatDecl,
+    /// How the output behaves; two rules with one destination must agree.
+    pub settings: OutputSettings,
+    /// The whole rule.
+    pub span: Span,
+    /// The action alone.
+    pub action_span: Span,
+}
+
+/// A program block, host block, or property filter.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// `!prog,…` and `!-prog,…`: exact names, case matters.
+    Program {
+        /// The names.
+        names: Vec<String>,
+        /// `!-`: all programs but these.
+        exclude: bool,
+    },
+    /// `+host,…` and `-host,…`: names without regard to case.
+    Host {
+        /// The names.
+        names: Vec<HostName>,
+        /// `-`: all hosts but these.
+        exclude: bool,
+    },
+    /// `:property, op, "value"`.
+    Property {
+        /// What is looked at.
+        property: Property,
+        /// What it is held against.
+        test: Test,
+        /// `!op`: the message matches if the test fails.
+        negate: bool,
+    },
+}
+
+/// A name in a host block.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HostName {
+    /// `@`: this host, whatever its name is at the time.
+    Local,
+    /// A name, in lower case.
+    Named(String),
+}
+
+/// The part of a message that a property filter looks at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Property {
+    /// `msg`: the text.
+    Msg,
+    /// `programname`: APP-NAME or the tag's name.
+    ProgramName,
+    /// `hostname`: as the line will show it.
+    Hostname,
+    /// `source`: the peer's address, or our own name for a local message.
+    Source,
+    /// `msgid`: MSGID, absent in RFC 3164.
+    MsgId,
+    /// `sd` or `data`: STRUCTURED-DATA as it stands in the message.
+    StructuredData,
+}
+
+/// What a property is held against.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// `contains`; the value is in lower case if `ignore_case`.
+    Contains(Needle),
+    /// `isequal`.
+    IsEqual(Needle),
+    /// `startswith`.
+    StartsWith(Needle),
+    /// `regex`, `ereregex`, `eregex`, with their `icase_` forms: compiled, linear in time.
+    Matches(regex::bytes::Regex),
+}
+
+/// A literal to look for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Needle {
+    /// The octets; lower case (ASCII) if `ignore_case`.
+    pub octets: Vec<u8>,
+    /// `icase_`.
+    pub ignore_case: bool,
+}
+
+/// Where messages go: the identity of an output. Rules with equal destinations share one.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Destination {
+    /// `/path` or `-/path`: a file, or a device that is no terminal.
+    File(PathBuf),
+    /// `|/path`.
+    Fifo(PathBuf),
+    /// `/dev/console`, `/dev/tty…`, `/dev/pts/…`.
+    Terminal(PathBuf),
+    /// `root,joe`: the terminals where these users are logged in.
+    Users(BTreeSet<String>),
+    /// `*`: every user who is logged in.
+    Everyone,
+    /// `@host`, `@udp://host`, `@tcp://host`, `@@host`.
+    Forward(Remote),
+}
+
+/// A relay or collector to forward to.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Remote {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// 514 unless named.
+    pub port: u16,
+    /// How it is reached.
+    pub transport: Transport,
+}
+
+/// How a remote is reached.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Transport {
+    /// One record in a datagram (RFC 5426).
+    Udp,
+    /// Octet-counted frames over TCP (RFC 6587 3.4.1): `@tcp://`.
+    TcpOctetCounting,
+    /// Lines over TCP (RFC 6587 3.4.2): `@@`.
+    TcpLines,
+}
+
+/// The form of a line, as far as the configuration decides it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct FormatDecl {
+    /// `;BSD`, `;RFC3164`, `;RFC5424`; `None` is the destination's own default.
+    pub layout: Option<LayoutDecl>,
+    /// `escape=…`; `None` is the `escape` keyword's, or octal.
+    pub escape: Option<Escape>,
+}
+
+/// A named line layout.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum LayoutDecl {
+    /// `<PRI>tag: text` for forwards; for files the traditional line.
+    Bsd,
+    /// With BSD time and host.
+    Rfc3164,
+    /// RFC 5424 6.
+    Rfc5424,
+}
+
+/// How octets that must not reach a text output are written (reliability S15).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Escape {
+    /// `#012`.
+    #[default]
+    Octal,
+    /// `^J`, and octal for what has no caret form.
+    Caret,
+    /// `\x0a`.
+    Hex,
+    /// As octal, and `#` itself as `#043`, so that it can be undone.
+    Lossless,
+}
+
+/// How an output behaves.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OutputSettings {
+    /// When the file is rotated; `None`: never.
+    pub rotation: Option<Rotation>,
+    /// `mode=0640`, for files that we create.
+    pub mode: Option<u32>,
+    /// `owner=NAME`, for files that we create.
+    pub owner: Option<String>,
+    /// `group=NAME`, for files that we create.
+    pub group: Option<String>,
+    /// When the disk must have it.
+    pub sync: Sync,
+}
+
+/// Rotation by size.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Rotation {
+    /// A file that a record would take past this many octets is rotated first.
+    pub size: u64,
+    /// How many rotated files are kept; 0 keeps none.
+    pub count: u32,
+}
+
+/// When written records must be on the disk (reliability S7).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Sync {
+    /// `-/path` or `sync=none`: whenever the kernel likes.
+    None,
+    /// `sync=second`: at most a second after they were written.
+    #[default]
+    Second,
+    /// `sync=durable`: before the next batch is taken.
+    Durable,
+}
+
+/// A socket to listen on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenDecl {
+    /// Which.
+    pub address: ListenAddress,
+    /// The argument of `listen`; an empty span for the command line.
+    pub span: Span,
+}
+
+/// The identity of a listening input.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ListenAddress {
+    /// `udp://ADDR:PORT`, and the plain `ADDR[:PORT]` of sysklogd.
+    Udp(SocketAddr),
+    /// `tcp://ADDR:PORT`.
+    Tcp(SocketAddr),
+    /// `unixgram:///PATH`: a datagram socket, as `-p` makes.
+    UnixDatagram(PathBuf),
+    /// `unix:///PATH`: a stream socket, framed like TCP.
+    UnixStream(PathBuf),
+}
+
+/// The keywords of the configuration. `None` is "not said", so that the command line can win.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `rotate_size` and `rotate_count`: for files whose rule has no `rotate=`.
+    pub rotation: Option<Rotation>,
+    /// `secure_mode`: 0, 1 or 2.
+    pub secure_mode: Option<u8>,
+    /// `notify PATH`: started with the log's path after each rotation.
+    pub notify: Vec<PathBuf>,
+    /// `udp_size N`: the longest datagram that is forwarded, in octets.
+    pub udp_size: Option<usize>,
+    /// `allow_net_console yes`: network messages may reach users and the console.
+    pub allow_net_console: bool,
+    /// `escape …`: for rules that do not say.
+    pub escape: Escape,
+}

@@ -1,0 +1,188 @@
+//! The counters of every input and output: where each message went, and for each lost one why.
+//!
+//! At every quiet point (nothing in flight) they balance, exact to the message:
+//!
+//! ```text
+//! input:   received = routed + unmatched + rejected
+//! output:  enqueued = written + dropped + queued
+//! ```
+//!
+//! `queued` is counted on its own and never derived, so that the second line can be checked.
+//! Writers add once for each batch, with relaxed atomics; a reader sees a sum that was true a moment
+//! ago.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Why an input refused what it received.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Rejection {
+    /// The sender is not on the `-a` list.
+    Acl,
+    /// A stream broke the framing rules (RFC 6587), and its connection was closed.
+    Frame,
+    /// Nothing is left after stripping trailing LF, CR and NUL.
+    Empty,
+}
+
+impl Rejection {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+    /// All of them, with the names that the statistics use.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Acl, "acl"),
+        (Self::Frame, "frame"),
+        (Self::Empty, "empty"),
+    ];
+}
+
+/// Why an output dropped a record.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Loss {
+    /// Its queue was full, or the memory budget was spent.
+    Full,
+    /// The disk, quota or file size limit was reached for too long.
+    NoSpace,
+    /// The device or the file system failed.
+    Io,
+    /// A terminal or a peer did not take it in time.
+    Timeout,
+    /// A FIFO had no room for the whole record.
+    FifoFull,
+    /// The name of the remote host could not be resolved.
+    Unresolved,
+    /// The daemon had to stop before it could be written.
+    Shutdown,
+}
+
+impl Loss {
+    /// How many there are.
+    pub const COUNT: usize = 7;
+    /// All of them, with the names that the statistics use.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Full, "full"),
+        (Self::NoSpace, "nospace"),
+        (Self::Io, "io"),
+        (Self::Timeout, "timeout"),
+        (Self::FifoFull, "fifo_full"),
+        (Self::Unresolved, "unresolved"),
+        (Self::Shutdown, "shutdown"),
+    ];
+
+    /// What the operator reads.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Full => "queue full",
+            Self::NoSpace => "no space left",
+            Self::Io => "input/output error",
+            Self::Timeout => "not taken in time",
+            Self::FifoFull => "FIFO full",
+            Self::Unresolved => "host name not found",
+            Self::Shutdown => "not written before the end",
+        }
+    }
+}
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `count`.
+    pub fn add(&self, count: u64) {
+        if count != 0 {
+            self.0.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one input has seen.
+#[derive(Debug, Default)]
+pub struct InputCounters {
+    /// Datagrams or frames that were received.
+    pub received: Counter,
+    /// Messages that at least one rule took.
+    pub routed: Counter,
+    /// Messages that no rule wanted.
+    pub unmatched: Counter,
+    /// Messages cut at the size limit (they count as routed or unmatched too).
+    pub truncated: Counter,
+    /// Datagrams that the kernel dropped before we could read them; not in `received`.
+    pub kernel_dropped: Counter,
+    rejected: [Counter; Rejection::COUNT],
+}
+
+impl InputCounters {
+    /// The counter of one reason.
+    pub fn rejected(&self, why: Rejection) -> &Counter {
+        &self.rejected[why as usize]
+    }
+
+    /// All that was refused, whatever the reason.
+    pub fn rejected_in_all(&self) -> u64 {
+        self.rejected.iter().map(Counter::get).sum()
+    }
+
+    /// Whether `received = routed + unmatched + rejected`; true at every quiet point.
+    pub fn balance(&self) -> bool {
+        self.received.get() == self.routed.get() + self.unmatched.get() + self.rejected_in_all()
+    }
+}
+
+/// What one output was given, and what became of it.
+#[derive(Debug, Default)]
+pub struct OutputCounters {
+    /// Records handed to this output.
+    pub enqueued: Counter,
+    /// Records that the destination took. A folded repeat counts as written.
+    pub written: Counter,
+    /// Octets that the destination took.
+    pub octets: Counter,
+    dropped: [Counter; Loss::COUNT],
+    queued: AtomicU64,
+}
+
+impl OutputCounters {
+    /// The counter of one reason.
+    pub fn dropped(&self, why: Loss) -> &Counter {
+        &self.dropped[why as usize]
+    }
+
+    /// All that was dropped, whatever the reason.
+    pub fn dropped_in_all(&self) -> u64 {
+        self.dropped.iter().map(Counter::get).sum()
+    }
+
+    /// Records that wait, in the queue or in the hands of the worker.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Relaxed)
+    }
+
+    /// Notes that `records` joined the queue.
+    pub fn enqueue(&self, records: u64) {
+        self.queued.fetch_add(records, Relaxed);
+        self.enqueued.add(records);
+    }
+
+    /// Notes that `records` of `octets` in all left the queue for their destination.
+    pub fn write(&self, records: u64, octets: u64) {
+        self.written.add(records);
+        self.octets.add(octets);
+        self.queued.fetch_sub(records, Relaxed);
+    }
+
+    /// Notes that `records` left the queue and are lost.
+    pub fn lose(&self, records: u64, why: Loss) {
+        self.dropped(why).add(records);
+        self.queued.fetch_sub(records, Relaxed);
+    }
+
+    /// Whether `enqueued = written + dropped + queued`; true at every quiet point.
+    pub fn balance(&self) -> bool {
+        self.enqueued.get() == self.written.get() + self.dropped_in_all() + self.queued()
+    }
+}

@@ -1,0 +1,3 @@
+//! Putting it together: the only place that knows all parts.
+
+pub mod host;

@@ -1,0 +1,5 @@
+//! Octets in: one file for each transport, and the loop that all of them share.
+
+pub mod acl;
+pub mod kernel;
+pub mod peer;

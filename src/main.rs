@@ -1,0 +1,3 @@
+//! syslogd: parse the arguments, run, and say in one line why it ended.
+
+fn main() {}

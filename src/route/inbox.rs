@@ -1,0 +1,326 @@
+//! The inbox of an output: a bounded queue of whole blocks, with orders in between.
+//!
+//! ```text
+//! shard ─ offer(block) ─┐                          ┌─► next() ─ worker ─► recycle(block) ─┐
+//! shard ─ offer(block) ─┼─► [Write][Write][Rotate] ┘                                      │
+//!       ◄───────────────┴──────────────── empty blocks for reuse ◄────────────────────────┘
+//! ```
+//!
+//! Bounded by octets. When it is full the caller decides: wait a little ([`Inbox::wait_for_room`],
+//! [`Inbox::room`]), or make room by dropping the least urgent records ([`Inbox::force`]). Every drop is
+//! counted and told ([`super::loss`]). The queue closes when the last `Inbox` is gone; the worker then
+//! drains it and ends.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::loss::LossLog;
+use crate::block::Block;
+use crate::config::OutputSettings;
+use crate::counters::{Loss, OutputCounters};
+
+/// What a worker is asked to do, in order with the messages.
+#[derive(Debug)]
+pub enum Order {
+    /// Write these records.
+    Write(Block),
+    /// Behave like this from now on (a reload changed the settings).
+    Update(OutputSettings),
+    /// Open the destination again if it is not the one that is open (SIGHUP).
+    Reopen,
+    /// Rotate now (SIGUSR2).
+    Rotate,
+}
+
+/// What [`Orders::next`] found.
+#[derive(Debug)]
+pub enum Next {
+    /// Something to do.
+    Order(Order),
+    /// Nothing came until the given time.
+    Late,
+    /// Every sender is gone and the queue is empty.
+    Closed,
+}
+
+/// How many empty blocks are kept for reuse.
+const SPARE_BLOCKS: usize = 8;
+
+/// A small queue gives its spare memory back; a block may keep this much.
+const SPARE_OCTETS: usize = 2 * Block::FULL;
+
+#[derive(Debug)]
+struct State {
+    orders: VecDeque<Order>,
+    octets: usize,
+    spare: Vec<Block>,
+    closed: bool,
+    stop_by: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Condvar,
+    room: Condvar,
+    room_for_tasks: Notify,
+    limit: usize,
+    counters: Arc<OutputCounters>,
+    losses: LossLog,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere must not stop the log; the queue is valid between any two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sending end; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Inbox(Arc<Sending>);
+
+#[derive(Debug)]
+struct Sending(Arc<Shared>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.arrived.notify_all();
+    }
+}
+
+/// The receiving end, owned by the output's worker.
+#[derive(Debug)]
+pub struct Orders(Arc<Shared>);
+
+/// A queue of at most `limit` octets (one block is always accepted) for the output called `name`.
+pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbox, Orders) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            orders: VecDeque::new(),
+            octets: 0,
+            spare: Vec::new(),
+            closed: false,
+            stop_by: None,
+        }),
+        arrived: Condvar::new(),
+        room: Condvar::new(),
+        room_for_tasks: Notify::new(),
+        limit,
+        losses: LossLog::new(name),
+        counters,
+    });
+    (
+        Inbox(Arc::new(Sending(Arc::clone(&shared)))),
+        Orders(shared),
+    )
+}
+
+impl Inbox {
+    /// Hands a block over and leaves an empty one in its place. Never blocks.
+    ///
+    /// # Errors
+    /// `Full` if there is no room; the block is untouched.
+    pub fn offer(&self, block: &mut Block) -> Result<(), Full> {
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        if state.octets > 0 && state.octets + block.octets().len() > shared.limit {
+            return Err(Full);
+        }
+        shared.accept(&mut state, block);
+        Ok(())
+    }
+
+    /// Hands a block over whatever it takes: the least urgent records, queued or in the block, are
+    /// dropped and counted until it fits.
+    pub fn force(&self, block: &mut Block) {
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        let mut dropped = 0;
+        while state.octets > 0 && state.octets + block.octets().len() > shared.limit {
+            let queued = state.orders.iter().filter_map(|order| match order {
+                Order::Write(block) => block.least_urgent(),
+                Order::Update(_) | Order::Reopen | Order::Rotate => None,
+            });
+            let Some(severity) = queued.chain(block.least_urgent()).max() else {
+                break;
+            };
+            let own = block.shed(severity) as u64;
+            shared.counters.enqueue(own);
+            let mut shed = own;
+            let mut octets = 0;
+            for order in &mut state.orders {
+                if let Order::Write(queued) = order {
+                    shed += queued.shed(severity) as u64;
+                    octets += queued.octets().len();
+                }
+            }
+            state.octets = octets;
+            shared.counters.lose(shed, Loss::Full);
+            dropped += shed;
+        }
+        if block.is_empty() {
+            block.clear();
+        } else {
+            shared.accept(&mut state, block);
+        }
+        drop(state);
+        shared.losses.note(dropped, Loss::Full);
+    }
+
+    /// Puts an order behind the messages that are queued already.
+    pub fn order(&self, order: Order) {
+        self.0.0.lock().orders.push_back(order);
+        self.0.0.arrived.notify_one();
+    }
+
+    /// Blocks until there is room for `octets`, or `patience` is over; tells whether there is.
+    pub fn wait_for_room(&self, octets: usize, patience: Duration) -> bool {
+        let shared = &self.0.0;
+        let full = |state: &mut State| state.octets > 0 && state.octets + octets > shared.limit;
+        let waited = shared
+            .room
+            .wait_timeout_while(shared.lock(), patience, full);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !full(&mut state)
+    }
+
+    /// Waits without blocking the thread until there is room for `octets`.
+    pub async fn room(&self, octets: usize) {
+        let shared = &self.0.0;
+        loop {
+            let made = shared.room_for_tasks.notified();
+            tokio::pin!(made);
+            // Enlisted before the look, so that room made in between is not missed.
+            made.as_mut().enable();
+            {
+                let state = shared.lock();
+                if state.octets == 0 || state.octets + octets <= shared.limit {
+                    return;
+                }
+            }
+            made.await;
+        }
+    }
+
+    /// Tells the worker to be done by then: what it cannot write until then is dropped and counted.
+    pub fn stop_by(&self, deadline: Instant) {
+        self.0.0.lock().stop_by = Some(deadline);
+        self.0.0.arrived.notify_all();
+    }
+
+    /// The counters of this output.
+    pub fn counters(&self) -> &OutputCounters {
+        &self.0.0.counters
+    }
+}
+
+/// There was no room in the inbox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Full;
+
+impl Shared {
+    fn accept(&self, state: &mut State, block: &mut Block) {
+        if block.is_empty() {
+            return;
+        }
+        let empty = state.spare.pop().unwrap_or_default();
+        let full = std::mem::replace(block, empty);
+        self.counters.enqueue(full.len() as u64);
+        state.octets += full.octets().len();
+        state.orders.push_back(Order::Write(full));
+        self.arrived.notify_one();
+    }
+}
+
+impl Orders {
+    /// The next order; waits for it until `until`, or without limit if `None`.
+    ///
+    /// Once [`Inbox::stop_by`] was called it never waits longer than that deadline.
+    pub fn next(&self, until: Option<Instant>) -> Next {
+        let shared = &self.0;
+        let mut state = shared.lock();
+        loop {
+            if let Some(order) = state.orders.pop_front() {
+                if let Order::Write(block) = &order {
+                    state.octets -= block.octets().len();
+                    shared.room.notify_all();
+                    shared.room_for_tasks.notify_waiters();
+                }
+                return Next::Order(order);
+            }
+            if state.closed {
+                return Next::Closed;
+            }
+            let until = [until, state.stop_by].into_iter().flatten().min();
+            state = match until {
+                None => shared
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Next::Late;
+                    }
+                    let waited = shared.arrived.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Whether something is queued right now.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().orders.is_empty()
+    }
+
+    /// Sleeps until `until` or the stop deadline, whatever is queued: the pause between two tries.
+    ///
+    /// Returns early, before `until`, when the output is asked to stop.
+    pub fn pause(&self, until: Instant) {
+        let mut state = self.0.lock();
+        let stopping = state.stop_by.is_some();
+        while let Some(left) = until.checked_duration_since(Instant::now())
+            && !left.is_zero()
+            && (stopping || state.stop_by.is_none())
+        {
+            let waited = self.0.arrived.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// When this output must be done, if it was asked to stop.
+    pub fn stop_by(&self) -> Option<Instant> {
+        self.0.lock().stop_by
+    }
+
+    /// Gives an emptied block back for reuse.
+    pub fn recycle(&self, mut block: Block) {
+        block.clear();
+        let mut state = self.0.lock();
+        if state.spare.len() < SPARE_BLOCKS && block.capacity() <= SPARE_OCTETS {
+            state.spare.push(block);
+        }
+    }
+
+    /// The counters of this output.
+    pub fn counters(&self) -> &OutputCounters {
+        &self.0.counters
+    }
+
+    /// Counts `records` as lost, and tells the operator once in a while.
+    pub fn lose(&self, records: u64, why: Loss) {
+        self.0.counters.lose(records, why);
+        self.0.losses.note(records, why);
+    }
+
+    /// Tells the operator what was lost since the last word about it, now that writing works again.
+    pub fn recovered(&self) {
+        self.0.losses.recovered();
+    }
+}
