@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use crate::format::Escape;
 use crate::pri::PriSet;
 
 /// What a configuration says, with everything that was understood of it.
@@ -192,20 +193,6 @@ pub enum LayoutDecl {
     Rfc3164,
     /// RFC 5424 6.
     Rfc5424,
-}
-
-/// How octets that must not reach a text output are written (reliability S15).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Escape {
-    /// `#012`.
-    #[default]
-    Octal,
-    /// `^J`, and octal for what has no caret form.
-    Caret,
-    /// `\x0a`.
-    Hex,
-    /// As octal, and `#` itself as `#043`, so that it can be undone.
-    Lossless,
 }
 
 /// How an output behaves.

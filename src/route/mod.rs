@@ -1,4 +1,186 @@
 //! The compiled policy: which messages go to which outputs, and the queues in front of these.
+//!
+//! ```text
+//! PRI ─► by_pri[192] ─► candidates of this PRI, in file order ─► filter ─► lane
+//! ```
+//!
+//! Looking a PRI up costs the same with one rule as with a thousand; only rules that have a filter and
+//! whose selector matched are asked anything more. A table never changes: a reload compiles a new one.
 
+pub mod filter;
 pub mod inbox;
+pub mod lanes;
 mod loss;
+
+use std::ops::Range;
+
+use crate::config::Config;
+use crate::format::Template;
+use crate::message::Message;
+use crate::pri::{Facility, Pri, Severity};
+use filter::{Filter, Scene};
+use inbox::Inbox;
+
+/// A lane: an output in one format. The index into [`RoutingTable::lanes`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LaneId(u32);
+
+impl LaneId {
+    /// The place of its block among those of a shard.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The queue and the format behind a [`LaneId`].
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// Where its blocks go.
+    pub inbox: Inbox,
+    /// The form of its records.
+    pub template: Template,
+    /// Whether messages from the network are kept away from it (users and terminals, unless
+    /// `allow_net_console yes`).
+    pub local_only: bool,
+}
+
+/// Which class of message is routed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// An ordinary message, by its PRI.
+    Message,
+    /// Our own "-- MARK --", which selectors name `mark.info`.
+    Mark,
+}
+
+/// What the whole daemon agrees on besides the rules; swapped together with them.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Our own name, as lines show it.
+    pub hostname: Vec<u8>,
+    /// `-H`: lines show the HOSTNAME that the message claims.
+    pub hostname_from_message: bool,
+    /// `-k`: `kern` stays `kern`, whoever says it.
+    pub keep_kern: bool,
+    /// `-T`: lines show reception time.
+    pub always_received: bool,
+}
+
+/// The rules, compiled, with the lanes that they lead to.
+#[derive(Debug)]
+pub struct RoutingTable {
+    by_pri: Box<[Range<u32>]>,
+    by_mark: Range<u32>,
+    candidates: Box<[u32]>,
+    rules: Box<[Rule]>,
+    lanes: Box<[Lane]>,
+    policy: Policy,
+}
+
+#[derive(Debug)]
+struct Rule {
+    filter: Filter,
+    lane: LaneId,
+    local_only: bool,
+}
+
+impl RoutingTable {
+    /// Compiles the rules of `config`; `lane_of` gives the lane of each rule, by its place in the file.
+    ///
+    /// Costs one step for each rule and PRI, once for each reload.
+    pub fn compile(
+        config: &Config,
+        lanes: Vec<Lane>,
+        lane_of: impl Fn(usize) -> LaneId,
+        policy: Policy,
+    ) -> Self {
+        let rules: Vec<Rule> = config
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| {
+                let lane = lane_of(index);
+                let local_only = lanes[lane.index()].local_only;
+                Rule {
+                    filter: Filter::new(&rule.conditions),
+                    lane,
+                    local_only,
+                }
+            })
+            .collect();
+        let mut candidates = Vec::new();
+        let mut collect = |wanted: &dyn Fn(usize) -> bool| {
+            let start = as_id(candidates.len());
+            candidates.extend((0..rules.len()).filter(|index| wanted(*index)).map(as_id));
+            start..as_id(candidates.len())
+        };
+        let by_pri = Pri::all()
+            .map(|pri| collect(&|index| config.rules[index].selector.contains(pri)))
+            .collect();
+        let by_mark = collect(&|index| config.rules[index].marks);
+        let candidates = candidates.into_boxed_slice();
+        Self {
+            by_pri,
+            by_mark,
+            candidates,
+            rules: rules.into(),
+            lanes: lanes.into(),
+            policy,
+        }
+    }
+
+    /// Calls `pick` for the lane of every rule that takes this message, in file order.
+    pub fn route(
+        &self,
+        message: &Message<'_>,
+        scene: Scene<'_>,
+        local: bool,
+        class: Class,
+        mut pick: impl FnMut(LaneId),
+    ) {
+        let range = match class {
+            Class::Message => &self.by_pri[usize::from(message.pri().value())],
+            Class::Mark => &self.by_mark,
+        };
+        for id in &self.candidates[range.start as usize..range.end as usize] {
+            let rule = &self.rules[*id as usize];
+            if (local || !rule.local_only)
+                && (rule.filter.is_empty() || rule.filter.accepts(message, scene))
+            {
+                pick(rule.lane);
+            }
+        }
+    }
+
+    /// The lanes, by [`LaneId`].
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// What goes with the rules.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The PRI of a message as the rules shall see it: `kern` is the kernel's alone, unless `-k`.
+    pub fn admitted(&self, pri: Pri, from_kernel: bool) -> Pri {
+        if from_kernel || self.policy.keep_kern || pri.facility() != Facility::Kern {
+            return pri;
+        }
+        Pri::of(Facility::User, pri.severity())
+    }
+}
+
+/// The PRI of "-- MARK --": `mark` has no number on the wire, so it shows as our own.
+pub const MARK: Pri = Pri::of(Facility::Syslog, Severity::Informational);
+
+fn as_id(index: usize) -> u32 {
+    u32::try_from(index).expect("a configuration has fewer than four billion rules")
+}
+
+/// Numbers lanes while a table is made.
+impl From<usize> for LaneId {
+    fn from(index: usize) -> Self {
+        Self(as_id(index))
+    }
+}

@@ -1,0 +1,242 @@
+//! A shard: one thread's share of the work from octets to open blocks.
+//!
+//! ```text
+//! octets ─► strip ─► Message::parse ─► admitted PRI ─► route ─► format ─► open blocks ─► inboxes
+//! ```
+//!
+//! Everything here runs to completion on the thread that received the octets: no hand-over, lock,
+//! allocation or clock read for a message. One clock read and one look at the live table are made for
+//! each receive batch ([`Shard::begin`]).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::peer::PeerNames;
+use crate::counters::{InputCounters, Rejection};
+use crate::format::Received;
+use crate::message::{self, Message, Sender};
+use crate::route::filter::Scene;
+use crate::route::inbox::Inbox;
+use crate::route::lanes::{Fate, LATEST, Lanes, Which};
+use crate::route::{Class, RoutingTable};
+
+/// The routing table in force; a reload stores another one.
+pub type Live = Arc<ArcSwap<RoutingTable>>;
+
+/// Who sent a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// A process of this host.
+    Local,
+    /// Somebody on the network.
+    Remote(SocketAddr),
+    /// The kernel of this host.
+    Kernel,
+}
+
+/// What a batch added to the counters of its input, added to them in one go.
+#[derive(Debug, Default)]
+pub struct Tally {
+    received: u64,
+    routed: u64,
+    unmatched: u64,
+    truncated: u64,
+    empty: u64,
+}
+
+impl Tally {
+    /// Adds the batch to the counters and begins anew.
+    pub fn count(&mut self, counters: &InputCounters) {
+        counters.received.add(self.received);
+        counters.routed.add(self.routed);
+        counters.unmatched.add(self.unmatched);
+        counters.truncated.add(self.truncated);
+        counters.rejected(Rejection::Empty).add(self.empty);
+        *self = Self::default();
+    }
+}
+
+/// One thread's open blocks, and what it needs to fill them.
+#[derive(Debug)]
+pub struct Shard {
+    live: Live,
+    lanes: Lanes,
+    received: Received,
+    /// When the oldest open record came, as far as known.
+    opened: Option<Received>,
+    names: PeerNames,
+    source: Source,
+    patience: Patience,
+}
+
+/// The text of the last peer's address, for `:source` filters.
+#[derive(Debug, Default)]
+struct Source {
+    address: Option<IpAddr>,
+    text: Vec<u8>,
+}
+
+impl Source {
+    fn text(&mut self, address: IpAddr) -> &[u8] {
+        if self.address != Some(address) {
+            self.address = Some(address);
+            self.text.clear();
+            self.text.extend_from_slice(address.to_canonical().to_string().as_bytes());
+        }
+        &self.text
+    }
+}
+
+impl Shard {
+    /// A shard that follows `live` and names remote peers with `names`.
+    pub fn new(live: Live, names: PeerNames) -> Self {
+        let lanes = Lanes::new(live.load_full());
+        let received = Received::now();
+        let (source, patience) = (Source::default(), Patience::new());
+        Self { live, lanes, received, opened: None, names, source, patience }
+    }
+
+    /// Begins a batch: reads the clock, and goes over to a new table if there is one.
+    pub fn begin(&mut self) {
+        self.received = Received::now();
+        let table = self.live.load();
+        if !Arc::ptr_eq(&table, self.lanes.table()) {
+            // What the old table routed goes where it was routed to.
+            self.lanes.hand_over(Which::All, |inbox, block| {
+                inbox.force(block);
+                true
+            });
+            self.lanes.follow(Arc::clone(&table));
+            self.opened = None;
+        }
+    }
+
+    /// Takes one datagram or frame through to the open blocks.
+    ///
+    /// `cut` is how many octets reception cut off its end.
+    pub fn take(&mut self, octets: &[u8], cut: u32, peer: Peer, tally: &mut Tally) {
+        tally.received += 1;
+        let octets = message::trim(octets);
+        if octets.is_empty() {
+            tally.empty += 1;
+            return;
+        }
+        tally.truncated += u64::from(cut > 0);
+        match self.deliver(octets, cut, peer, Class::Message) {
+            Fate::Routed => tally.routed += 1,
+            Fate::Unmatched => tally.unmatched += 1,
+        }
+    }
+
+    /// Routes and formats one message.
+    pub fn deliver(&mut self, octets: &[u8], cut: u32, peer: Peer, class: Class) -> Fate {
+        let table = Arc::clone(self.lanes.table());
+        let policy = table.policy();
+        let own_name = &policy.hostname[..];
+        let sender = match peer {
+            Peer::Local | Peer::Kernel => Sender::Local { hostname: own_name },
+            Peer::Remote(_) => Sender::Remote,
+        };
+        let message = Message::parse(octets, sender).with_cut(cut);
+        let pri = table.admitted(message.pri(), peer == Peer::Kernel);
+        let message = message.with_pri(pri);
+        let name;
+        let (peer_name, source) = match peer {
+            Peer::Local | Peer::Kernel => (own_name, own_name),
+            Peer::Remote(address) => {
+                name = self.names.name(address.ip());
+                (&name[..], self.source.text(address.ip()))
+            }
+        };
+        let claimed = if policy.hostname_from_message { message.hostname() } else { None };
+        let scene = Scene { hostname: claimed.unwrap_or(peer_name), source, own_name };
+        let local = !matches!(peer, Peer::Remote(_));
+        let fate = self.lanes.deliver(&message, scene, local, class, self.received);
+        if fate == Fate::Routed && self.opened.is_none() {
+            self.opened = Some(self.received);
+        }
+        fate
+    }
+
+    /// After a batch of datagrams: hands over what is full, or everything once it is late.
+    ///
+    /// Blocks for a bounded time where an output is behind, then drops the least urgent.
+    pub fn after_datagrams(&mut self) {
+        if self.is_late() {
+            self.before_sleep();
+        } else if self.lanes.has_full() {
+            let patience = &mut self.patience;
+            self.lanes.hand_over(Which::Full, |inbox, block| {
+                patience.wait(inbox, block.octets().len());
+                inbox.force(block);
+                true
+            });
+        }
+    }
+
+    /// Before the thread sleeps: hands over everything, as [`Self::after_datagrams`] does.
+    pub fn before_sleep(&mut self) {
+        let patience = &mut self.patience;
+        self.lanes.hand_over(Which::All, |inbox, block| {
+            patience.wait(inbox, block.octets().len());
+            inbox.force(block);
+            true
+        });
+        self.opened = None;
+    }
+
+    /// Hands over what can be without waiting: the full blocks, or all. Tells which inbox has no room,
+    /// and for how many octets, so that a stream can wait for it and its sender with it.
+    pub fn hand_over(&mut self, which: Which) -> Option<(Inbox, usize)> {
+        let which = if self.is_late() { Which::All } else { which };
+        let mut refused = None;
+        self.lanes.hand_over(which, |inbox, block| {
+            refused = Some((inbox.clone(), block.octets().len()));
+            false
+        });
+        if self.lanes.is_clean() {
+            self.opened = None;
+        }
+        refused
+    }
+
+    /// Whether no block holds a record.
+    pub fn is_clean(&self) -> bool {
+        self.lanes.is_clean()
+    }
+
+    fn is_late(&self) -> bool {
+        self.opened.is_some_and(|opened| self.received.since(opened) >= LATEST)
+    }
+}
+
+/// How long datagram senders may be kept waiting: 100 ms at a time, a second in a minute
+/// (reliability S3).
+#[derive(Debug)]
+struct Patience {
+    left: Duration,
+    since: Instant,
+}
+
+impl Patience {
+    const AT_ONCE: Duration = Duration::from_millis(100);
+    const IN_A_MINUTE: Duration = Duration::from_secs(1);
+
+    fn new() -> Self {
+        Self { left: Self::IN_A_MINUTE, since: Instant::now() }
+    }
+
+    fn wait(&mut self, inbox: &Inbox, octets: usize) {
+        let began = Instant::now();
+        if began - self.since >= Duration::from_secs(60) {
+            *self = Self::new();
+        }
+        if !self.left.is_zero() {
+            inbox.wait_for_room(octets, self.left.min(Self::AT_ONCE));
+            self.left = self.left.saturating_sub(began.elapsed());
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The open blocks of one shard: where its messages are formatted into, and how they leave.
+//!
+//! A block leaves when it is full, when its shard is about to sleep, or when it is [`LATEST`] old while
+//! the shard is busy: an idle system has no added latency, a busy one writes 64 KiB at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inbox::Inbox;
+use super::{Class, LaneId, RoutingTable, filter::Scene};
+use crate::block::Block;
+use crate::format::{Formatter, Received, Shown};
+use crate::message::Message;
+
+/// How long a record may stay in an open block while its shard is too busy to sleep.
+pub const LATEST: Duration = Duration::from_millis(10);
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// At least one rule took it.
+    Routed,
+    /// No rule wanted it.
+    Unmatched,
+}
+
+/// Lets messages through to the lanes of a table, and keeps their open blocks.
+#[derive(Debug)]
+pub struct Lanes {
+    table: Arc<RoutingTable>,
+    open: Vec<Block>,
+    /// Lanes whose block holds a record, so that handing over does not look at all of them.
+    dirty: Vec<LaneId>,
+    picked: Vec<LaneId>,
+    formatter: Formatter,
+}
+
+impl Lanes {
+    /// Empty blocks for the lanes of `table`.
+    pub fn new(table: Arc<RoutingTable>) -> Self {
+        let open = table.lanes().iter().map(|_| Block::default()).collect();
+        let (dirty, picked) = (Vec::new(), Vec::new());
+        Self {
+            table,
+            open,
+            dirty,
+            picked,
+            formatter: Formatter::default(),
+        }
+    }
+
+    /// The table in use.
+    pub fn table(&self) -> &Arc<RoutingTable> {
+        &self.table
+    }
+
+    /// Goes over to another table. All blocks must have been handed over.
+    pub fn follow(&mut self, table: Arc<RoutingTable>) {
+        debug_assert!(
+            self.dirty.is_empty(),
+            "records of the old table would be lost"
+        );
+        *self = Self {
+            formatter: std::mem::take(&mut self.formatter),
+            ..Self::new(table)
+        };
+    }
+
+    /// Routes one message and formats it into the open block of each lane that takes it.
+    ///
+    /// A line is rendered once for each format; further lanes of the same format get a copy.
+    pub fn deliver(
+        &mut self,
+        message: &Message<'_>,
+        scene: Scene<'_>,
+        local: bool,
+        class: Class,
+        received: Received,
+    ) -> Fate {
+        let Self {
+            table,
+            open,
+            dirty,
+            picked,
+            formatter,
+        } = self;
+        picked.clear();
+        table.route(message, scene, local, class, |lane| picked.push(lane));
+        let shown = Shown {
+            hostname: scene.hostname,
+            received,
+            always_received: table.policy().always_received,
+        };
+        for (index, lane) in picked.iter().enumerate() {
+            let place = lane.index();
+            if open[place].is_empty() {
+                dirty.push(*lane);
+            }
+            let template = table.lanes()[place].template;
+            let same_form = |other: &&LaneId| table.lanes()[other.index()].template == template;
+            match picked[..index].iter().find(same_form) {
+                Some(other)
+                    if let Ok([block, source]) = open.get_disjoint_mut([place, other.index()]) => {
+                    block.push_copy_of_last(source);
+                }
+                Some(_) | None => open[place].push(message.pri(), |out| {
+                    formatter.write(out, message, shown, template)
+                }),
+            }
+        }
+        if picked.is_empty() {
+            Fate::Unmatched
+        } else {
+            Fate::Routed
+        }
+    }
+
+    /// Whether some lane holds a full block.
+    pub fn has_full(&self) -> bool {
+        self.dirty
+            .iter()
+            .any(|lane| self.open[lane.index()].is_full())
+    }
+
+    /// Whether all blocks are empty.
+    pub fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
+    /// Hands over the blocks that hold something: all of them, or only those that are full.
+    ///
+    /// Where an inbox has no room, `full` decides: it returns true if it got rid of the block, or false
+    /// to keep it open for another try.
+    pub fn hand_over(&mut self, which: Which, mut full: impl FnMut(&Inbox, &mut Block) -> bool) {
+        let Self {
+            table, open, dirty, ..
+        } = self;
+        dirty.retain(|lane| {
+            let block = &mut open[lane.index()];
+            if which == Which::Full && !block.is_full() {
+                return true;
+            }
+            let inbox = &table.lanes()[lane.index()].inbox;
+            !(inbox.offer(block).is_ok() || full(inbox, block))
+        });
+    }
+
+    /// The inboxes that have no room for what waits in front of them.
+    pub fn stuck(&self) -> Option<(Inbox, usize)> {
+        let lane = self
+            .dirty
+            .iter()
+            .find(|lane| self.open[lane.index()].is_full())?;
+        let octets = self.open[lane.index()].octets().len();
+        Some((self.table.lanes()[lane.index()].inbox.clone(), octets))
+    }
+}
+
+/// Which blocks are handed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Which {
+    /// All that hold a record.
+    All,
+    /// Those that are full.
+    Full,
+}
