@@ -4,74 +4,211 @@
 //! `net.unix.max_dgram_qlen` 10), and each further one blocks a program that wants to log. So every
 //! datagram socket has a thread of its own, and nothing on it waits for DNS, a disk or a peer.
 
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::array;
+use std::io::IoSliceMut;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrLike, recvmmsg};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
+};
 
+use super::acl::{Denials, Gate};
+use super::bell::Bell;
 use super::shard::{Peer, Shard, Tally};
-use crate::message;
-use crate::counters::InputCounters;
+use super::{MAX_MESSAGE, limited};
+use crate::counters::{InputCounters, Rejection};
 
 /// Datagrams for each system call. More only cost cache (measured).
-pub(super) const BATCH: usize = 32;
+const BATCH: usize = 32;
 
-/// The longest message that is kept whole, in octets.
-pub const MAX_MESSAGE: usize = 8192;
+/// Room for one datagram: enough to see whether the message limit falls into a character, and whether
+/// only a line feed is past it.
+const SLOT: usize = MAX_MESSAGE + 4;
 
-/// How a thread that waits in poll(2) is told something.
+/// At the end, what the kernel has queued is taken for this long at most.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// What a drain thread works with.
 #[derive(Debug)]
-pub struct Bell {
-    event: EventFd,
-    stopping: AtomicBool,
+pub struct Drain {
+    /// The bound socket.
+    pub socket: OwnedFd,
+    /// The thread's open blocks.
+    pub shard: Shard,
+    /// What this input has seen.
+    pub counters: Arc<InputCounters>,
+    /// How the thread is told something.
+    pub bell: Arc<Bell>,
+    /// Whose datagrams arrive here.
+    pub origin: Origin,
 }
 
-impl Bell {
-    /// A bell that nobody has rung.
-    ///
-    /// # Errors
-    /// If there are no file descriptors left.
-    pub fn new() -> io::Result<Arc<Self>> {
-        let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Arc::new(Self { event, stopping: AtomicBool::new(false) }))
+/// Whose datagrams arrive at a socket.
+#[derive(Debug)]
+pub enum Origin {
+    /// Those of processes of this host.
+    Local,
+    /// Those of anybody whom the gate lets through.
+    Network {
+        /// The `-a` list in force.
+        gate: Gate,
+        /// Those whom it did not let through.
+        denials: Denials,
+        /// What the kernel dropped.
+        overflow: Overflow,
+    },
+}
+
+impl Drain {
+    /// Receives until the bell says stop.
+    pub fn run(mut self) {
+        let mut buffer = vec![0; BATCH * SLOT];
+        let mut headers = self.headers();
+        let mut tally = Tally::default();
+        let mut last_call = None;
+        loop {
+            if matches!(self.origin, Origin::Network { .. }) {
+                // The kernel shortens the room for control messages to what it used, and nix leaves it so.
+                headers = self.headers();
+            }
+            match self.receive(&mut buffer, &mut headers, &mut tally) {
+                Ok(()) => self.shard.after_datagrams(),
+                Err(Errno::EAGAIN) => {
+                    self.shard.before_sleep();
+                    if last_call.is_some() {
+                        return;
+                    }
+                    self.bell.wait(self.socket.as_fd());
+                    self.shard.begin();
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => {
+                    // ECONNREFUSED and the like belong to one datagram; the socket goes on.
+                    tracing::debug!("receiving: {error}");
+                }
+            }
+            if last_call.is_none() && self.bell.is_stopping() {
+                last_call = Some(Instant::now() + LAST_CALL);
+            }
+            if last_call.is_some_and(|end| Instant::now() >= end) {
+                self.shard.before_sleep();
+                return;
+            }
+        }
     }
 
-    /// Wakes the thread, so that it sees a new table.
-    pub fn ring(&self) {
-        // Fails only if it was rung 2⁶⁴ times unheard: it is ringing then.
-        _ = self.event.write(1);
+    fn headers(&self) -> MultiHeaders<SockaddrStorage> {
+        let control = match self.origin {
+            Origin::Local => None,
+            Origin::Network { .. } => Some(nix::cmsg_space!(u32)),
+        };
+        MultiHeaders::preallocate(BATCH, control)
     }
 
-    /// Asks the thread to take what the kernel has queued already, and to end.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.ring();
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    /// Sleeps until `socket` is readable or somebody rings.
-    pub(super) fn wait(&self, socket: BorrowedFd<'_>) {
-        let interest = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [interest(socket), interest(self.event.as_fd())];
-        // EINTR and the like: the caller looks at the socket in any case.
-        _ = poll(&mut fds, PollTimeout::NONE);
-        _ = self.event.read();
+    fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        headers: &mut MultiHeaders<SockaddrStorage>,
+        tally: &mut Tally,
+    ) -> nix::Result<()> {
+        let Self { socket, shard, counters, origin, .. } = self;
+        let mut slots = buffer.chunks_exact_mut(SLOT);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        let datagrams = recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None)?;
+        shard.begin();
+        for datagram in datagrams {
+            let octets = datagram.iovs().next().unwrap_or_default();
+            let (octets, cut) = limited(octets, datagram.bytes);
+            let Some(peer) = origin.admit(&datagram, shard) else {
+                counters.received.add(1);
+                counters.rejected(Rejection::Acl).add(1);
+                continue;
+            };
+            shard.take(octets, cut, peer, tally);
+        }
+        tally.count(counters);
+        if let Origin::Network { overflow, .. } = origin {
+            overflow.report(counters);
+        }
+        Ok(())
     }
 }
 
-/// What the kernel says about one datagram, apart from its octets.
-pub(super) trait Arrival<S> {
-    /// Who sent it; `None` if it must be refused, which was counted then.
-    fn peer(&mut self, address: Option<S>) -> Option<Peer>;
+impl Origin {
+    /// Who sent this datagram, or `None` if it must be refused.
+    fn admit(
+        &mut self,
+        datagram: &RecvMsg<'_, '_, SockaddrStorage>,
+        shard: &mut Shard,
+    ) -> Option<Peer> {
+        let Self::Network { gate, denials, overflow } = self else { return Some(Peer::Local) };
+        overflow.look(datagram);
+        let address = datagram.address.as_ref().and_then(socket_address)?;
+        if gate.allows_datagram(address, shard) {
+            return Some(Peer::Remote(address));
+        }
+        denials.note(address);
+        None
+    }
+}
 
-    /// Looks at the control messages of the last datagram of a batch.
-    fn dropped(&mut self, counter: u32);
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6))))
+}
+
+/// What the kernel dropped because the receive buffer was full (`SO_RXQ_OVFL`).
+#[derive(Debug)]
+pub struct Overflow {
+    name: String,
+    /// The kernel's own count, which wraps.
+    seen: u32,
+    fresh: u64,
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Overflow {
+    /// How often an ongoing loss is mentioned.
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Nothing dropped yet on the socket called `name`.
+    pub fn new(name: String) -> Self {
+        Self { name, seen: 0, fresh: 0, told: None, untold: 0 }
+    }
+
+    fn look(&mut self, datagram: &RecvMsg<'_, '_, SockaddrStorage>) {
+        let Ok(mut messages) = datagram.cmsgs() else { return };
+        let counter = messages.find_map(|message| match message {
+            ControlMessageOwned::RxqOvfl(counter) => Some(counter),
+            _ => None,
+        });
+        if let Some(counter) = counter {
+            self.fresh += u64::from(counter.wrapping_sub(self.seen));
+            self.seen = counter;
+        }
+    }
+
+    fn report(&mut self, counters: &InputCounters) {
+        if self.fresh == 0 && self.untold == 0 {
+            return;
+        }
+        counters.kernel_dropped.add(self.fresh);
+        self.untold += std::mem::take(&mut self.fresh);
+        let now = Instant::now();
+        if self.told.is_none_or(|told| now - told >= Self::INTERVAL) {
+            tracing::warn!(
+                "kernel dropped {} datagrams on {}: receive buffer full; raise net.core.rmem_max",
+                std::mem::take(&mut self.untold),
+                self.name,
+            );
+            self.told = Some(now);
+        }
+    }
 }

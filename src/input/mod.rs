@@ -1,5 +1,41 @@
-//! Octets in: one file for each transport, and the loop that all of them share.
+//! Octets in: one file for each transport, and the way to the open blocks that all of them share.
+//!
+//! | what | runs on | file |
+//! |---|---|---|
+//! | unix datagrams, UDP | a thread for each socket | [`datagram`] |
+//! | TCP, unix streams | one current-thread runtime for all | [`stream`] |
+//! | `/dev/kmsg` | a thread | [`kernel`] |
+//! | our own words, MARK | the thread that speaks | [`internal`] |
 
 pub mod acl;
+pub mod bell;
+mod connection;
+pub mod datagram;
+pub mod internal;
 pub mod kernel;
 pub mod peer;
+pub mod shard;
+pub mod stream;
+pub mod udp;
+pub mod unix;
+
+use crate::message;
+
+/// The longest message that is kept whole, in octets.
+pub const MAX_MESSAGE: usize = 8192;
+
+/// The part of a datagram that is kept, and how many octets are cut off.
+///
+/// `octets` is what was received of it, `length` how long it was. A line end past the limit is no part
+/// of the message. The cut never falls into a UTF-8 character.
+fn limited(octets: &[u8], length: usize) -> (&[u8], u32) {
+    let whole = octets.len() == length;
+    let octets = if whole { message::trim(octets) } else { octets };
+    if whole && octets.len() <= MAX_MESSAGE {
+        return (octets, 0);
+    }
+    let length = if whole { octets.len() } else { length };
+    let kept = message::utf8_cut(octets, MAX_MESSAGE);
+    let cut = length.saturating_sub(kept);
+    (octets.get(..kept).unwrap_or(octets), u32::try_from(cut).unwrap_or(u32::MAX))
+}

@@ -8,6 +8,7 @@
 //! allocation or clock read for a message. One clock read and one look at the live table are made for
 //! each receive batch ([`Shard::begin`]).
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +38,26 @@ pub enum Peer {
     Kernel,
 }
 
+impl Peer {
+    /// The address of somebody on the network.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Remote(address) => Some(address.ip()),
+            Self::Local | Self::Kernel => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("a local process"),
+            Self::Remote(address) => address.fmt(f),
+            Self::Kernel => f.write_str("the kernel"),
+        }
+    }
+}
+
 /// What a batch added to the counters of its input, added to them in one go.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -48,6 +69,18 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One message that a rule took.
+    pub fn routed(&mut self) {
+        self.received += 1;
+        self.routed += 1;
+    }
+
+    /// One message that no rule wanted.
+    pub fn unmatched(&mut self) {
+        self.received += 1;
+        self.unmatched += 1;
+    }
+
     /// Adds the batch to the counters and begins anew.
     pub fn count(&mut self, counters: &InputCounters) {
         counters.received.add(self.received);
@@ -105,12 +138,8 @@ impl Shard {
         let table = self.live.load();
         if !Arc::ptr_eq(&table, self.lanes.table()) {
             // What the old table routed goes where it was routed to.
-            self.lanes.hand_over(Which::All, |inbox, block| {
-                inbox.force(block);
-                true
-            });
+            self.hand_over_by_force();
             self.lanes.follow(Arc::clone(&table));
-            self.opened = None;
         }
     }
 
@@ -118,16 +147,16 @@ impl Shard {
     ///
     /// `cut` is how many octets reception cut off its end.
     pub fn take(&mut self, octets: &[u8], cut: u32, peer: Peer, tally: &mut Tally) {
-        tally.received += 1;
         let octets = message::trim(octets);
         if octets.is_empty() {
+            tally.received += 1;
             tally.empty += 1;
             return;
         }
         tally.truncated += u64::from(cut > 0);
         match self.deliver(octets, cut, peer, Class::Message) {
-            Fate::Routed => tally.routed += 1,
-            Fate::Unmatched => tally.unmatched += 1,
+            Fate::Routed => tally.routed(),
+            Fate::Unmatched => tally.unmatched(),
         }
     }
 
@@ -188,6 +217,15 @@ impl Shard {
         self.opened = None;
     }
 
+    /// Hands over everything at once; where there is no room, the least urgent records are dropped.
+    pub fn hand_over_by_force(&mut self) {
+        self.lanes.hand_over(Which::All, |inbox, block| {
+            inbox.force(block);
+            true
+        });
+        self.opened = None;
+    }
+
     /// Hands over what can be without waiting: the full blocks, or all. Tells which inbox has no room,
     /// and for how many octets, so that a stream can wait for it and its sender with it.
     pub fn hand_over(&mut self, which: Which) -> Option<(Inbox, usize)> {
@@ -201,11 +239,6 @@ impl Shard {
             self.opened = None;
         }
         refused
-    }
-
-    /// Whether no block holds a record.
-    pub fn is_clean(&self) -> bool {
-        self.lanes.is_clean()
     }
 
     fn is_late(&self) -> bool {

@@ -144,16 +144,6 @@ impl Lanes {
             !(inbox.offer(block).is_ok() || full(inbox, block))
         });
     }
-
-    /// The inboxes that have no room for what waits in front of them.
-    pub fn stuck(&self) -> Option<(Inbox, usize)> {
-        let lane = self
-            .dirty
-            .iter()
-            .find(|lane| self.open[lane.index()].is_full())?;
-        let octets = self.open[lane.index()].octets().len();
-        Some((self.table.lanes()[lane.index()].inbox.clone(), octets))
-    }
 }
 
 /// Which blocks are handed over.

@@ -1,0 +1,252 @@
+//! One connection: reads, cuts frames, and keeps nothing but the beginning of the next one.
+
+use std::cell::RefMut;
+use std::io;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, timeout_at};
+
+use super::shard::{Peer, Tally};
+use super::stream::{Hub, Seat};
+use super::{MAX_MESSAGE, limited};
+use crate::counters::{InputCounters, Rejection};
+use crate::frame::{FrameError, Framer, Step};
+use crate::route::lanes::Which;
+
+/// Octets for each read(2), behind the unfinished frame of the connection.
+const READ: usize = 64 * 1024;
+
+/// How long a frame may take from its first octet to its last.
+const FRAME_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A connected socket.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.readable().await,
+            Self::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(buffer),
+            Self::Unix(socket) => socket.try_read(buffer),
+        }
+    }
+}
+
+/// Why a connection ends.
+enum End {
+    /// The peer closed it, or it broke.
+    Closed,
+    /// Its octets cannot be cut into frames.
+    Broken(FrameError),
+    /// A frame took too long.
+    Stalled,
+}
+
+pub(super) struct Connection {
+    hub: Rc<Hub>,
+    socket: Socket,
+    peer: Peer,
+    name: Rc<str>,
+    counters: Arc<InputCounters>,
+    framer: Framer,
+    /// The unfinished frame.
+    rest: Vec<u8>,
+    /// When that frame began.
+    began: Option<Instant>,
+    /// What is kept of a frame over the limit, while the remainder is skipped.
+    head: Vec<u8>,
+    _seat: Seat,
+}
+
+impl Connection {
+    pub(super) fn new(
+        hub: Rc<Hub>,
+        socket: Socket,
+        peer: Peer,
+        counters: Arc<InputCounters>,
+        name: Rc<str>,
+    ) -> Self {
+        let seat = Seat::take(&hub, peer);
+        Self {
+            hub,
+            socket,
+            peer,
+            name,
+            counters,
+            framer: Framer::new(MAX_MESSAGE),
+            rest: Vec::new(),
+            began: None,
+            head: Vec::new(),
+            _seat: seat,
+        }
+    }
+
+    /// Reads until the peer closes, breaks the rules, or we are asked to stop.
+    pub(super) async fn run(mut self) {
+        let end = self.read().await;
+        let mut tally = Tally::default();
+        match end {
+            End::Closed => {}
+            End::Stalled => {
+                tracing::info!(
+                    "{}: closed the connection of {}: a frame was not finished in {} s",
+                    self.name,
+                    self.peer,
+                    FRAME_DEADLINE.as_secs()
+                );
+            }
+            End::Broken(error) => {
+                self.counters.received.add(1);
+                self.counters.rejected(Rejection::Frame).add(1);
+                self.rest.clear();
+                tracing::warn!("{}: closed the connection of {}: {error}", self.name, self.peer);
+            }
+        }
+        self.take_last(&mut tally);
+        tally.count(&self.counters);
+        self.hub.delivered.notify_one();
+    }
+
+    async fn read(&mut self) -> End {
+        let mut stopping = self.hub.stopping.subscribe();
+        loop {
+            let last_round = *stopping.borrow();
+            if !last_round {
+                let deadline = self.began.map(|began| began + FRAME_DEADLINE);
+                let stopped = stopping.wait_for(|stopping| *stopping);
+                tokio::select! {
+                    ready = self.socket.readable() => if ready.is_err() { return End::Closed },
+                    _ = stopped => continue,
+                    () = until(deadline) => return End::Stalled,
+                }
+                // Back-pressure: while an output has no room, the octets stay with the sender.
+                self.hub.hand_over(Which::Full).await;
+            }
+            match self.read_once() {
+                ControlFlow::Break(end) => return end,
+                ControlFlow::Continue(Read::Something) => self.hub.delivered.notify_one(),
+                ControlFlow::Continue(Read::Nothing) if last_round => return End::Closed,
+                ControlFlow::Continue(Read::Nothing) => {}
+            }
+        }
+    }
+
+    fn read_once(&mut self) -> ControlFlow<End, Read> {
+        let hub = Rc::clone(&self.hub);
+        let mut buffer = hub.buffer.borrow_mut();
+        let length = match self.fill(&mut buffer) {
+            Ok(0) => return ControlFlow::Break(End::Closed),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return ControlFlow::Continue(Read::Nothing);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return ControlFlow::Continue(Read::Something);
+            }
+            Err(error) => {
+                tracing::debug!("{}: connection of {}: {error}", self.name, self.peer);
+                return ControlFlow::Break(End::Closed);
+            }
+        };
+        let unread = &buffer[..self.rest.len() + length];
+        let mut tally = Tally::default();
+        let cut = self.cut(unread, &mut tally);
+        tally.count(&self.counters);
+        match cut {
+            Ok(consumed) => {
+                let unfinished = &unread[consumed..];
+                self.rest.clear();
+                self.rest.extend_from_slice(unfinished);
+                self.began = if unfinished.is_empty() {
+                    None
+                } else if consumed > 0 {
+                    Some(Instant::now())
+                } else {
+                    self.began.or_else(|| Some(Instant::now()))
+                };
+                ControlFlow::Continue(Read::Something)
+            }
+            Err(error) => ControlFlow::Break(End::Broken(error)),
+        }
+    }
+
+    /// Reads behind the unfinished frame, which is put in front.
+    fn fill(&self, buffer: &mut RefMut<'_, Vec<u8>>) -> io::Result<usize> {
+        let room = self.rest.len() + READ;
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        buffer[..self.rest.len()].copy_from_slice(&self.rest);
+        self.socket.try_read(&mut buffer[self.rest.len()..room])
+    }
+
+    /// Takes every whole frame; returns how many octets are done with.
+    fn cut(&mut self, unread: &[u8], tally: &mut Tally) -> Result<usize, FrameError> {
+        let hub = Rc::clone(&self.hub);
+        let mut shard = hub.shard.borrow_mut();
+        shard.begin();
+        let mut start = 0;
+        loop {
+            let left = &unread[start..];
+            match self.framer.next(left) {
+                Step::More => return Ok(start),
+                Step::Broken(error) => return Err(error),
+                Step::Frame { octets, consumed } => {
+                    shard.take(&left[octets], 0, self.peer, tally);
+                    start += consumed;
+                }
+                Step::Oversize { head, consumed } => {
+                    self.head.clear();
+                    self.head.extend_from_slice(&left[head]);
+                    start += consumed;
+                }
+                Step::Skip { consumed, cut } => {
+                    if let Some(cut) = cut {
+                        let length = self.head.len().saturating_add(usize::try_from(cut).unwrap_or(usize::MAX));
+                        let (octets, cut) = limited(&self.head, length);
+                        shard.take(octets, cut, self.peer, tally);
+                        self.head = Vec::new();
+                    }
+                    start += consumed;
+                }
+            }
+        }
+    }
+
+    /// The connection ended within a frame: what came of it is kept.
+    fn take_last(&mut self, tally: &mut Tally) {
+        let hub = Rc::clone(&self.hub);
+        let mut shard = hub.shard.borrow_mut();
+        shard.begin();
+        let _ = (&mut self.framer, &mut shard, tally);
+    }
+}
+
+/// What one read brought.
+enum Read {
+    Something,
+    Nothing,
+}
+
+/// Sleeps until `deadline`, or for ever.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => {
+            _ = timeout_at(deadline, std::future::pending::<()>()).await;
+        }
+        None => std::future::pending().await,
+    }
+}

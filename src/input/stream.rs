@@ -1,0 +1,273 @@
+//! TCP and unix stream sockets: connections whose octets are cut into frames (RFC 6587).
+//!
+//! All connections run on one thread, in one current-thread runtime, with one read buffer and one set of
+//! open blocks; a connection owns only its unfinished last frame. A slow output makes its senders wait:
+//! nothing is read while a full block has no room in its inbox.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{LocalSet, yield_now};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::acl::Gate;
+use super::connection::{Connection, Socket};
+use super::shard::{Peer, Shard};
+use crate::config::ListenAddress;
+use crate::counters::{InputCounters, Rejection};
+use crate::report::Seldom;
+use crate::route::lanes::Which;
+
+/// Connections at a time, in all and from one address (reliability S4).
+const MAX_CONNECTIONS: usize = 10_000;
+const MAX_FROM_ONE: usize = 512;
+
+/// At the end, what the kernel has already is taken for this long at most.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How long accepting rests when there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A unix stream socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// What the thread of the streams is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Accept connections here, too.
+    Listen {
+        /// The configured address, by which [`Command::Close`] finds it.
+        address: ListenAddress,
+        /// The socket, non-blocking.
+        listener: Listener,
+        /// What this input has seen.
+        counters: Arc<InputCounters>,
+    },
+    /// Accept none here any more; connections stay.
+    Close(ListenAddress),
+    /// There is a new table: leave the old one.
+    Follow,
+    /// Take what has arrived, and end.
+    Stop,
+}
+
+/// Serves all streams until [`Command::Stop`], or until nobody can send commands any more.
+///
+/// # Errors
+/// If the runtime cannot be made.
+pub fn run(shard: Shard, gate: Gate, mut commands: mpsc::Receiver<Command>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    let hub = Rc::new(Hub::new(shard, gate));
+    let control = async {
+        let flusher = tokio::task::spawn_local(Rc::clone(&hub).flush());
+        let mut listeners = HashMap::new();
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Listen { address, listener, counters } => {
+                    let serving = Rc::clone(&hub).serve(address.clone(), listener, counters);
+                    listeners.insert(address, tokio::task::spawn_local(serving));
+                }
+                Command::Close(address) => {
+                    if let Some(listener) = listeners.remove(&address) {
+                        listener.abort();
+                    }
+                }
+                Command::Follow => hub.shard.borrow_mut().begin(),
+                Command::Stop => break,
+            }
+        }
+        for listener in listeners.into_values() {
+            listener.abort();
+        }
+        hub.stop().await;
+        flusher.abort();
+    };
+    local.block_on(&runtime, control);
+    Ok(())
+}
+
+/// What all connections share.
+pub(super) struct Hub {
+    pub(super) shard: RefCell<Shard>,
+    pub(super) buffer: RefCell<Vec<u8>>,
+    gate: Gate,
+    /// Told after each batch, so that blocks leave before the thread sleeps.
+    pub(super) delivered: Notify,
+    pub(super) stopping: watch::Sender<bool>,
+    connections: RefCell<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    in_all: usize,
+    by_address: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
+}
+
+impl Hub {
+    fn new(shard: Shard, gate: Gate) -> Self {
+        Self {
+            shard: RefCell::new(shard),
+            buffer: RefCell::new(Vec::new()),
+            gate,
+            delivered: Notify::new(),
+            stopping: watch::Sender::new(false),
+            connections: RefCell::default(),
+        }
+    }
+
+    /// Hands over all blocks after each round of the connections that had something to read.
+    async fn flush(self: Rc<Self>) {
+        loop {
+            self.delivered.notified().await;
+            // Behind the connections that are ready now: their octets leave in the same blocks.
+            yield_now().await;
+            self.hand_over(Which::All).await;
+        }
+    }
+
+    /// Hands over blocks, and waits for the inboxes that have no room.
+    pub(super) async fn hand_over(&self, which: Which) {
+        loop {
+            // The borrow must end before the wait.
+            let refused = self.shard.borrow_mut().hand_over(which);
+            let Some((inbox, octets)) = refused else { return };
+            inbox.room(octets).await;
+        }
+    }
+
+    /// Lets every connection take what has arrived, for a second at most.
+    async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let end = Instant::now() + LAST_CALL;
+        while self.connections.borrow().in_all > 0 && Instant::now() < end {
+            let next_look = Instant::now() + Duration::from_millis(1);
+            _ = timeout_at(next_look.min(end), self.delivered.notified()).await;
+        }
+        self.shard.borrow_mut().hand_over_by_force();
+    }
+
+    async fn serve(
+        self: Rc<Self>,
+        address: ListenAddress,
+        listener: Listener,
+        counters: Arc<InputCounters>,
+    ) {
+        let listener = match Accepting::new(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!("cannot listen on {address}: {error}");
+                return;
+            }
+        };
+        let name: Rc<str> = address.to_string().into();
+        let mut complaint = Seldom::default();
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    let refused = self.refusal(peer, &counters);
+                    if let Some(reason) = refused {
+                        complaint.say(|| format!("{name}: closed the connection of {peer}: {reason}"));
+                    } else {
+                        let (hub, counters) = (Rc::clone(&self), Arc::clone(&counters));
+                        let connection = Connection::new(hub, socket, peer, counters, Rc::clone(&name));
+                        tokio::task::spawn_local(connection.run());
+                    }
+                }
+                Err(error) => {
+                    complaint.say(|| format!("{name}: cannot accept a connection: {error}"));
+                    // Out of descriptors or memory: others must end first.
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Why a new connection must be closed at once.
+    fn refusal(&self, peer: Peer, counters: &InputCounters) -> Option<&'static str> {
+        if let Peer::Remote(address) = peer
+            && !self.gate.allows_stream(address, &mut self.shard.borrow_mut())
+        {
+            counters.received.add(1);
+            counters.rejected(Rejection::Acl).add(1);
+            return Some("not among the -a peers");
+        }
+        let connections = self.connections.borrow();
+        if connections.in_all >= MAX_CONNECTIONS {
+            return Some("too many connections");
+        }
+        let from_one = peer.ip().and_then(|ip| connections.by_address.get(&ip));
+        (from_one.copied().unwrap_or(0) >= MAX_FROM_ONE).then_some("too many connections from there")
+    }
+}
+
+/// The place of one connection among those that are open.
+pub(super) struct Seat {
+    hub: Rc<Hub>,
+    address: Option<IpAddr>,
+}
+
+impl Seat {
+    pub(super) fn take(hub: &Rc<Hub>, peer: Peer) -> Self {
+        let address = peer.ip();
+        let mut connections = hub.connections.borrow_mut();
+        connections.in_all += 1;
+        if let Some(address) = address {
+            *connections.by_address.entry(address).or_default() += 1;
+        }
+        drop(connections);
+        Self { hub: Rc::clone(hub), address }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut connections = self.hub.connections.borrow_mut();
+        connections.in_all -= 1;
+        if let Some(address) = self.address
+            && let Some(count) = connections.by_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                connections.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Listener::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, address) = listener.accept().await?;
+                Ok((Socket::Tcp(socket), Peer::Remote(address)))
+            }
+            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), Peer::Local)),
+        }
+    }
+}

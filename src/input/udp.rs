@@ -1,0 +1,51 @@
+//! Syslog over UDP (RFC 5426): one message in each datagram.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, getsockname, setsockopt, socket,
+    sockopt,
+};
+
+/// A burst of 100,000 datagrams fits into this receive buffer.
+const RECEIVE_BUFFER: usize = 32 << 20;
+
+/// Binds a socket to `address` with the largest receive buffer that we may have.
+///
+/// An IPv6 socket takes IPv6 only, so that the wildcard of both families can be bound side by side.
+/// Returns the socket and the address it got, which differs for port 0.
+///
+/// # Errors
+/// If the address is in use, not ours, or a port that needs privileges.
+pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(family, SockType::Datagram, flags, None)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    // The kernel doubles what is asked and says so; without the privilege it silently caps at rmem_max.
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+    }
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    let bound: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let port = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
+        (Some(v4), _) => v4.port(),
+        (None, Some(v6)) => v6.port(),
+        (None, None) => address.port(),
+    };
+    Ok((socket, SocketAddr::new(address.ip(), port)))
+}
+
+/// How many octets of datagrams the kernel keeps for this socket.
+///
+/// # Errors
+/// Never for a socket of ours.
+pub fn receive_buffer(socket: &OwnedFd) -> io::Result<usize> {
+    // It reports twice what it was given: the other half is for its own bookkeeping (socket(7)).
+    Ok(nix::sys::socket::getsockopt(socket, sockopt::RcvBuf)? / 2)
+}
