@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod peer;
 pub mod shard;
 pub mod stream;
+pub mod tcp;
 pub mod udp;
 pub mod unix;
 

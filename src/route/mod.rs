@@ -85,29 +85,25 @@ struct Rule {
 }
 
 impl RoutingTable {
-    /// Compiles the rules of `config`; `lane_of` gives the lane of each rule, by its place in the file.
+    /// Compiles the rules of `config`; `lane_of` gives the lane of each rule by its place in the file,
+    /// or `None` for a rule that is left out.
     ///
     /// Costs one step for each rule and PRI, once for each reload.
     pub fn compile(
         config: &Config,
         lanes: Vec<Lane>,
-        lane_of: impl Fn(usize) -> LaneId,
+        lane_of: impl Fn(usize) -> Option<LaneId>,
         policy: Policy,
     ) -> Self {
-        let rules: Vec<Rule> = config
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| {
-                let lane = lane_of(index);
-                let local_only = lanes[lane.index()].local_only;
-                Rule {
-                    filter: Filter::new(&rule.conditions),
-                    lane,
-                    local_only,
-                }
-            })
-            .collect();
+        let kept = config.rules.iter().enumerate();
+        let kept: Vec<_> =
+            kept.filter_map(|(index, rule)| Some((rule, lane_of(index)?))).collect();
+        let rules = kept.iter().map(|(rule, lane)| Rule {
+            filter: Filter::new(&rule.conditions),
+            lane: *lane,
+            local_only: lanes[lane.index()].local_only,
+        });
+        let rules: Box<[Rule]> = rules.collect();
         let mut candidates = Vec::new();
         let mut collect = |wanted: &dyn Fn(usize) -> bool| {
             let start = as_id(candidates.len());
@@ -115,9 +111,9 @@ impl RoutingTable {
             start..as_id(candidates.len())
         };
         let by_pri = Pri::all()
-            .map(|pri| collect(&|index| config.rules[index].selector.contains(pri)))
+            .map(|pri| collect(&|index| kept[index].0.selector.contains(pri)))
             .collect();
-        let by_mark = collect(&|index| config.rules[index].marks);
+        let by_mark = collect(&|index| kept[index].0.marks);
         let candidates = candidates.into_boxed_slice();
         Self {
             by_pri,

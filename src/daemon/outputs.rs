@@ -1,0 +1,182 @@
+//! The outputs that run: their workers, and the way from those that run to those that shall.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::plan::{OutputPlan, Plan};
+use crate::config::Destination;
+use crate::counters::{Loss, OutputCounters};
+use crate::output::{self, Shared};
+use crate::route::inbox::{self, Inbox, Order};
+use crate::route::{Lane, LaneId, Policy, RoutingTable};
+
+/// All queues together hold this many octets at most (reliability S2).
+const MEMORY: usize = 64 << 20;
+
+/// A queue holds at least this much, however many there are.
+const LEAST: usize = 1 << 20;
+
+/// An output at work.
+#[derive(Debug)]
+struct Running {
+    plan: OutputPlan,
+    inbox: Inbox,
+    counters: Arc<OutputCounters>,
+    worker: JoinHandle<()>,
+}
+
+/// All outputs at work.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    running: Vec<Running>,
+    /// Outputs of earlier configurations that still write what was routed to them.
+    leaving: Vec<(Destination, Arc<OutputCounters>, JoinHandle<()>)>,
+}
+
+/// What is to be done for one wanted output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// The running one with this index fits.
+    Keep(usize),
+    /// The running one with this index fits once it has the new settings.
+    Update(usize),
+    /// None that runs fits.
+    Open,
+}
+
+/// What is to be done for each of the `wanted`; running ones that no step names are to be closed.
+pub fn reconcile(running: &[&OutputPlan], wanted: &[OutputPlan]) -> Vec<Step> {
+    let step = |wanted: &OutputPlan| {
+        let same = |running: &&OutputPlan| {
+            running.destination == wanted.destination
+                && running.folding == wanted.folding
+                && running.max_datagram == wanted.max_datagram
+        };
+        match running.iter().position(same) {
+            None => Step::Open,
+            Some(index) if running[index].settings == wanted.settings => Step::Keep(index),
+            Some(index) => Step::Update(index),
+        }
+    };
+    wanted.iter().map(step).collect()
+}
+
+impl Outputs {
+    /// Opens, keeps, changes and closes outputs until they are those of `plan`, and compiles the table
+    /// that leads to them.
+    ///
+    /// # Errors
+    /// If there are no threads left; what ran before runs on.
+    pub fn follow(
+        &mut self,
+        plan: &Plan,
+        config: &crate::config::Config,
+        policy: Policy,
+        shared: &Shared,
+    ) -> io::Result<RoutingTable> {
+        let plans: Vec<&OutputPlan> = self.running.iter().map(|running| &running.plan).collect();
+        let steps = reconcile(&plans, &plan.outputs);
+        let limit = (MEMORY / plan.outputs.len().max(1)).max(LEAST);
+        let mut opened = Vec::new();
+        for (step, wanted) in steps.iter().zip(&plan.outputs) {
+            if *step == Step::Open {
+                opened.push(open(wanted, limit, shared)?);
+            }
+        }
+        let mut before: Vec<Option<Running>> =
+            std::mem::take(&mut self.running).into_iter().map(Some).collect();
+        let mut opened = opened.into_iter();
+        for (step, wanted) in steps.into_iter().zip(&plan.outputs) {
+            let running = match step {
+                Step::Keep(index) => before[index].take(),
+                Step::Update(index) => before[index].take().map(|mut running| {
+                    running.inbox.order(Order::Update(wanted.settings.clone()));
+                    running.plan = wanted.clone();
+                    running
+                }),
+                Step::Open => opened.next(),
+            };
+            self.running.extend(running);
+        }
+        self.leaving.retain(|(_, _, worker)| !worker.is_finished());
+        let closed = before.into_iter().flatten();
+        self.leaving.extend(closed.map(|old| (old.plan.destination, old.counters, old.worker)));
+        Ok(self.table(plan, config, policy))
+    }
+
+    fn table(
+        &self,
+        plan: &Plan,
+        config: &crate::config::Config,
+        policy: Policy,
+    ) -> RoutingTable {
+        let lane = |(output, template): &(usize, _)| Lane {
+            inbox: self.running[*output].inbox.clone(),
+            template: *template,
+            local_only: !config.settings.allow_net_console
+                && is_console(&plan.outputs[*output].destination),
+        };
+        let lanes = plan.lanes.iter().map(lane).collect();
+        RoutingTable::compile(config, lanes, |rule| plan.lane_of[rule].map(LaneId::from), policy)
+    }
+
+    /// Sends every output an order.
+    pub fn order(&self, order: fn() -> Order) {
+        for running in &self.running {
+            running.inbox.order(order());
+        }
+    }
+
+    /// The counters, by name.
+    pub fn counters(&self) -> impl Iterator<Item = (String, Arc<OutputCounters>)> + '_ {
+        let running = self.running.iter().map(|output| (&output.plan.destination, &output.counters));
+        let leaving = self.leaving.iter().map(|(destination, counters, _)| (destination, counters));
+        running.chain(leaving).map(|(name, counters)| (name.to_string(), Arc::clone(counters)))
+    }
+
+    /// Lets every output write what it holds, until `deadline`. The table must be gone by then.
+    ///
+    /// Returns how many records were lost because the time was over.
+    pub fn stop(&mut self, deadline: Instant) -> u64 {
+        let mut workers = Vec::new();
+        for running in self.running.drain(..) {
+            running.inbox.stop_by(deadline);
+            workers.push((running.counters, running.worker));
+        }
+        workers.extend(self.leaving.drain(..).map(|(_, counters, worker)| (counters, worker)));
+        let lost = |counters: &OutputCounters| counters.dropped(Loss::Shutdown).get();
+        let mut in_all = 0;
+        for (counters, worker) in workers {
+            if worker.join().is_err() {
+                tracing::error!("the worker of an output had panicked");
+            }
+            in_all += lost(&counters);
+        }
+        in_all
+    }
+}
+
+fn open(plan: &OutputPlan, limit: usize, shared: &Shared) -> io::Result<Running> {
+    let counters = Arc::new(OutputCounters::default());
+    let name = plan.destination.to_string();
+    let (inbox, orders) = inbox::inbox(name, limit, Arc::clone(&counters));
+    let worker = output::spawn(
+        &plan.destination,
+        plan.settings.clone(),
+        plan.folding,
+        plan.max_datagram,
+        shared,
+        orders,
+    )?;
+    Ok(Running { plan: plan.clone(), inbox, counters, worker })
+}
+
+/// Whether network messages are kept away from it unless `allow_net_console` (V42).
+fn is_console(destination: &Destination) -> bool {
+    match destination {
+        Destination::Terminal(_) | Destination::Users(_) | Destination::Everyone => true,
+        Destination::File(_) | Destination::Fifo(_) | Destination::Forward(_) => false,
+    }
+}

@@ -1,0 +1,224 @@
+//! What shall run: the command line and the configuration, put together as a value.
+//!
+//! Nothing is opened here, so that a reload knows everything that could be wrong before it changes
+//! anything.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::cli::{Arguments, Families};
+use crate::config::{
+    self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Transport,
+};
+use crate::format::{Escape, Escaping, Layout, Template};
+use crate::output::repeat::Folding;
+
+/// The port that syslog has over UDP (RFC 5426 3.3).
+const SYSLOG_PORT: u16 = 514;
+
+/// What shall run.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The sockets to listen on, each once.
+    pub listens: Vec<ListenAddress>,
+    /// The outputs, each destination once.
+    pub outputs: Vec<OutputPlan>,
+    /// The lanes: an output, by its place in `outputs`, and a form.
+    pub lanes: Vec<(usize, Template)>,
+    /// The lane of each rule of the configuration, by its place; `None` for a rule that is left out.
+    pub lane_of: Vec<Option<usize>>,
+    /// Sentences for the operator.
+    pub warnings: Vec<String>,
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputPlan {
+    /// Where it writes.
+    pub destination: Destination,
+    /// How it behaves.
+    pub settings: OutputSettings,
+    /// Whether it folds repeated messages.
+    pub folding: Folding,
+}
+
+/// What keeps the network away (`-s`, `-ss`, `secure_mode`).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Secure {
+    /// Listens where it is asked to.
+    Open,
+    /// Listens to nobody on the network; forwards.
+    Deaf,
+    /// Opens no internet socket at all.
+    Closed,
+}
+
+impl Plan {
+    /// Puts `arguments` and `config` together.
+    ///
+    /// # Errors
+    /// The sentence about an argument that cannot be understood.
+    pub fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
+        let mut plan = Self::default();
+        let secure = secure(arguments, config);
+        plan.plan_inputs(arguments, config, secure)?;
+        plan.plan_outputs(arguments, config, secure)?;
+        Ok(plan)
+    }
+
+    fn plan_inputs(
+        &mut self,
+        arguments: &Arguments,
+        config: &Config,
+        secure: Secure,
+    ) -> Result<(), String> {
+        let sockets = arguments.sockets.iter().cloned().map(ListenAddress::UnixDatagram);
+        let mut wanted: Vec<ListenAddress> = sockets.collect();
+        for text in &arguments.bind {
+            wanted.extend(config::bind_addresses(text).map_err(|why| format!("-b {text}: {why}"))?);
+        }
+        for text in &arguments.listen {
+            let addresses = config::listen_addresses(text);
+            wanted.extend(addresses.map_err(|why| format!("--listen {text}: {why}"))?);
+        }
+        wanted.extend(config.listens.iter().map(|listen| listen.address.clone()));
+        let udp_is_asked = wanted.iter().any(|address| matches!(address, ListenAddress::Udp(_)));
+        if config.settings.secure_mode == Some(0) && !udp_is_asked {
+            let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+            wanted.extend(everywhere.map(|ip| ListenAddress::Udp(SocketAddr::new(ip, SYSLOG_PORT))));
+        }
+        for address in wanted {
+            if self.listens.contains(&address) && !is_any_port(&address) {
+                continue;
+            }
+            match network_part(&address) {
+                None => self.listens.push(address),
+                Some(_) if secure > Secure::Open => self.warnings.push(format!(
+                    "not listening on {address}: -s or secure_mode keeps the network out"
+                )),
+                Some(ip) if !in_families(ip, arguments.families()) => {
+                    // Only a wildcard was asked for in both families by one word.
+                    if !ip.is_unspecified() {
+                        self.warnings
+                            .push(format!("not listening on {address}: -4 or -6 excludes it"));
+                    }
+                }
+                Some(_) => self.listens.push(address),
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_outputs(
+        &mut self,
+        arguments: &Arguments,
+        config: &Config,
+        secure: Secure,
+    ) -> Result<(), String> {
+        let from_arguments = match &arguments.rotation {
+            Some(text) => {
+                Some(config::parse_rotation(text).map_err(|why| format!("-r {text}: {why}"))?)
+            }
+            None => None,
+        };
+        let rotation = from_arguments.or(config.settings.rotation);
+        let mut outputs = BTreeMap::new();
+        for rule in &config.rules {
+            if secure == Secure::Closed && matches!(rule.destination, Destination::Forward(_)) {
+                self.warnings.push(format!(
+                    "not forwarding to {}: -ss or secure_mode 2 allows no internet socket",
+                    rule.destination
+                ));
+                self.lane_of.push(None);
+                continue;
+            }
+            let output = *outputs.entry(&rule.destination).or_insert_with(|| {
+                let mut settings = rule.settings.clone();
+                if matches!(rule.destination, Destination::File(_)) {
+                    settings.rotation = settings.rotation.or(rotation);
+                }
+                let folding = folding(&rule.destination, arguments.folding);
+                let destination = rule.destination.clone();
+                self.outputs.push(OutputPlan { destination, settings, folding });
+                self.outputs.len() - 1
+            });
+            let lane = (output, template(rule, config.settings.escape));
+            let known = self.lanes.iter().position(|other| *other == lane);
+            self.lane_of.push(Some(known.unwrap_or_else(|| {
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            })));
+        }
+        Ok(())
+    }
+}
+
+fn secure(arguments: &Arguments, config: &Config) -> Secure {
+    match arguments.secure.max(config.settings.secure_mode.unwrap_or(0)) {
+        0 => Secure::Open,
+        1 => Secure::Deaf,
+        _ => Secure::Closed,
+    }
+}
+
+/// The address of a listener on the network.
+fn network_part(address: &ListenAddress) -> Option<IpAddr> {
+    match address {
+        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => Some(address.ip()),
+        ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => None,
+    }
+}
+
+/// Port 0 is another port each time it is asked for.
+fn is_any_port(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => address.port() == 0,
+        ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => false,
+    }
+}
+
+fn in_families(ip: IpAddr, families: Families) -> bool {
+    match families {
+        Families::Both => true,
+        Families::Ipv4 => ip.is_ipv4(),
+        Families::Ipv6 => ip.is_ipv6(),
+    }
+}
+
+/// `-c` stops folding for FIFOs, `-cc` for everything; forwards and users never see it.
+fn folding(destination: &Destination, off: u8) -> Folding {
+    let folds = match destination {
+        Destination::File(_) | Destination::Terminal(_) => off < 2,
+        Destination::Fifo(_) => off < 1,
+        Destination::Users(_) | Destination::Everyone | Destination::Forward(_) => false,
+    };
+    if folds { Folding::On } else { Folding::Off }
+}
+
+fn template(rule: &RuleDecl, escape: Escape) -> Template {
+    let text = Escaping::Text(rule.format.escape.unwrap_or(escape));
+    let layout = rule.format.layout;
+    match &rule.destination {
+        Destination::Forward(remote) => Template {
+            layout: match layout.unwrap_or(LayoutDecl::Rfc3164) {
+                LayoutDecl::Bsd => Layout::ForwardBsd,
+                LayoutDecl::Rfc3164 => Layout::ForwardRfc3164,
+                LayoutDecl::Rfc5424 => Layout::ForwardRfc5424,
+            },
+            escaping: match remote.transport {
+                Transport::TcpLines => Escaping::Line,
+                Transport::Udp | Transport::TcpOctetCounting => Escaping::None,
+            },
+        },
+        Destination::File(_) | Destination::Fifo(_) | Destination::Terminal(_) => Template {
+            layout: match layout.unwrap_or(LayoutDecl::Bsd) {
+                LayoutDecl::Bsd | LayoutDecl::Rfc3164 => Layout::Traditional,
+                LayoutDecl::Rfc5424 => Layout::Rfc5424Line,
+            },
+            escaping: text,
+        },
+        Destination::Users(_) | Destination::Everyone => {
+            Template { layout: Layout::Traditional, escaping: text }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The counters for readers: a JSON file, and a sentence for the log.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::counters::{InputCounters, Loss, OutputCounters, Rejection};
+
+/// The counters of everything that runs, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    /// The inputs.
+    pub inputs: Vec<(String, Arc<InputCounters>)>,
+    /// The outputs.
+    pub outputs: Vec<(String, Arc<OutputCounters>)>,
+}
+
+impl Statistics {
+    /// One object with the lists `inputs` and `outputs`; every counter is a number of messages but
+    /// `octets`.
+    pub fn json(&self) -> String {
+        let mut json = format!("{{\n  \"pid\": {},\n  \"inputs\": [", std::process::id());
+        for (index, (name, counters)) in self.inputs.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let rejected = Rejection::ALL.map(|(why, name)| (name, counters.rejected(why).get()));
+            _ = write!(
+                json,
+                "{comma}\n    {{\"name\": {}, \"received\": {}, \"routed\": {}, \"unmatched\": {}, \
+                 \"rejected\": {}, \"truncated\": {}, \"kernel_dropped\": {}}}",
+                quoted(name),
+                counters.received.get(),
+                counters.routed.get(),
+                counters.unmatched.get(),
+                object(&rejected),
+                counters.truncated.get(),
+                counters.kernel_dropped.get(),
+            );
+        }
+        json.push_str("\n  ],\n  \"outputs\": [");
+        for (index, (name, counters)) in self.outputs.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let dropped = Loss::ALL.map(|(why, name)| (name, counters.dropped(why).get()));
+            _ = write!(
+                json,
+                "{comma}\n    {{\"name\": {}, \"enqueued\": {}, \"written\": {}, \"octets\": {}, \
+                 \"dropped\": {}, \"queued\": {}}}",
+                quoted(name),
+                counters.enqueued.get(),
+                counters.written.get(),
+                counters.octets.get(),
+                object(&dropped),
+                counters.queued(),
+            );
+        }
+        json.push_str("\n  ]\n}\n");
+        json
+    }
+
+    /// `received 12, routed 10, …`: the sums over all inputs and outputs.
+    pub fn summary(&self) -> String {
+        let inputs = |count: fn(&InputCounters) -> u64| -> u64 {
+            self.inputs.iter().map(|(_, counters)| count(counters)).sum()
+        };
+        let outputs = |count: fn(&OutputCounters) -> u64| -> u64 {
+            self.outputs.iter().map(|(_, counters)| count(counters)).sum()
+        };
+        format!(
+            "received {} (routed {}, unmatched {}, rejected {}), kernel dropped {}; \
+             enqueued {} (written {}, dropped {}, queued {})",
+            inputs(|counters| counters.received.get()),
+            inputs(|counters| counters.routed.get()),
+            inputs(|counters| counters.unmatched.get()),
+            inputs(InputCounters::rejected_in_all),
+            inputs(|counters| counters.kernel_dropped.get()),
+            outputs(|counters| counters.enqueued.get()),
+            outputs(|counters| counters.written.get()),
+            outputs(OutputCounters::dropped_in_all),
+            outputs(OutputCounters::queued),
+        )
+    }
+
+    /// Puts the JSON beside the pid file, in one piece; returns where.
+    ///
+    /// # Errors
+    /// If the directory does not let us write.
+    pub fn write(&self, pid_file: &Path) -> io::Result<PathBuf> {
+        let mut path = pid_file.as_os_str().to_owned();
+        path.push(".stats");
+        let path = PathBuf::from(path);
+        let mut temporary = path.clone().into_os_string();
+        temporary.push(".tmp");
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        // create_new follows no link that somebody else put there.
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
+        file.write_all(self.json().as_bytes())?;
+        fs::rename(&temporary, &path)?;
+        Ok(path)
+    }
+}
+
+fn object(members: &[(&str, u64)]) -> String {
+    let members: Vec<String> =
+        members.iter().map(|(name, value)| format!("{}: {value}", quoted(name))).collect();
+    format!("{{{}}}", members.join(", "))
+}
+
+/// A JSON string (RFC 8259 7).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            character if character.is_control() => {
+                _ = write!(quoted, "\\u{:04x}", u32::from(character));
+            }
+            character => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_can_be_read_whatever_a_path_is_called() {
+        let counters = Arc::new(OutputCounters::default());
+        counters.enqueue(3);
+        counters.write(1, 20);
+        counters.lose(1, Loss::NoSpace);
+        let statistics = Statistics {
+            inputs: vec![("udp://[::1]:514".into(), Arc::default())],
+            outputs: vec![("/var/log/\"odd\\name\u{7}\n".into(), Arc::clone(&counters))],
+        };
+        let json: serde_json::Value =
+            serde_json::from_str(&statistics.json()).expect("it is valid JSON");
+        let output = &json["outputs"][0];
+        assert_eq!(output["name"], "/var/log/\"odd\\name\u{7}\n");
+        assert_eq!(output["dropped"]["nospace"], 1);
+        assert_eq!(output["queued"], 1);
+        assert!(counters.balance());
+        assert_eq!(json["inputs"][0]["rejected"]["acl"], 0);
+    }
+}
