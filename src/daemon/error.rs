@@ -1,0 +1,51 @@
+//! Why a start failed.
+
+use std::io;
+
+use super::pid_file::PidFileError;
+
+/// Why a start failed, as the operator reads it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An argument cannot be understood.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration cannot be used at all.
+    #[error("{0}")]
+    Config(String),
+    /// A socket cannot be had.
+    #[error("{0}")]
+    Input(String),
+    /// Another instance runs, or its file cannot be written.
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    /// The process cannot go to the background.
+    #[error("cannot go to the background: {0}")]
+    Background(io::Error),
+    /// There are no threads or descriptors left.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// The directory of `--try` cannot be made.
+    #[error("cannot try it in {directory}: {error}")]
+    Try {
+        /// The directory.
+        directory: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl StartError {
+    /// The exit status, from sysexits(3).
+    pub fn sysexit(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Input(_) => 71,
+            Self::Background(_) | Self::Runtime(_) => 71,
+            Self::Try { .. } => 73,
+            Self::PidFile(PidFileError::Held { .. }) => 75,
+            Self::PidFile(PidFileError::NotAFile { .. } | PidFileError::Io { .. }) => 73,
+            Self::Config(_) => 78,
+        }
+    }
+}

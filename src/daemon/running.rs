@@ -1,0 +1,232 @@
+//! A running daemon: its inputs, outputs and table, and the reload that changes them.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::StartError;
+use super::host::HostName;
+use super::inputs::{Common, Inputs, Opened};
+use super::outputs::Outputs;
+use super::pid_file::PidFile;
+use super::plan::Plan;
+use super::statistics::Statistics;
+use crate::cli::Arguments;
+use crate::config::diagnostic::Severity;
+use crate::config::{self, Config, Loaded};
+use crate::counters::InputCounters;
+use crate::input::acl::AccessList;
+use crate::input::internal::Internal;
+use crate::input::peer::PeerNames;
+use crate::input::shard::Live;
+use crate::output::Surroundings;
+use crate::output::compress::Compressor;
+use crate::route::inbox::Order;
+use crate::route::{Policy, RoutingTable};
+
+/// How long outputs may take at the end.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
+/// The inputs, the outputs, and the table between them.
+pub(super) struct Running {
+    arguments: Arguments,
+    live: Live,
+    inputs: Inputs,
+    outputs: Outputs,
+    internal: Internal,
+    internal_counters: Arc<InputCounters>,
+    compressor: Arc<Compressor>,
+}
+
+impl Running {
+    /// Loads the configuration, opens everything, and begins to receive.
+    pub(super) fn start(arguments: Arguments) -> Result<Self, StartError> {
+        let gate = AccessList::parse(&arguments.allowed_peers).map_err(StartError::Usage)?;
+        let loaded = load_or_builtin(&arguments);
+        let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
+        warn(&plan);
+        // Sockets first: where they cannot be had, nothing else must have been touched.
+        let opened = open_all(plan.listens.iter().cloned()).map_err(StartError::Input)?;
+        let host = HostName::read();
+        let names = if arguments.no_dns {
+            PeerNames::numeric()
+        } else {
+            let domain = host.full().split_once('.').map_or("", |(_, domain)| domain);
+            PeerNames::resolving(domain).map_err(StartError::Runtime)?
+        };
+        let compressor = Arc::default();
+        let mut outputs = Outputs::default();
+        let table = outputs
+            .follow(&plan, &loaded.config, policy(&arguments, &host), &surroundings(&compressor, &loaded.config))
+            .map_err(StartError::Runtime)?;
+        let live: Live = Arc::new(ArcSwap::from_pointee(table));
+        let internal_counters = Arc::new(InputCounters::default());
+        let internal =
+            Internal::new(Arc::clone(&live), names.clone(), Arc::clone(&internal_counters));
+        let mut inputs = Inputs::new(Common { live: Arc::clone(&live), names, gate: Arc::new(gate) });
+        for socket in opened {
+            inputs.start(socket).map_err(StartError::Runtime)?;
+        }
+        if arguments.kernel_log {
+            inputs.start_kernel(arguments.kmsg_cache.clone());
+        }
+        Ok(Self { arguments, live, inputs, outputs, internal, internal_counters, compressor })
+    }
+
+    /// The way in for our own messages.
+    pub(super) fn internal(&self) -> &Internal {
+        &self.internal
+    }
+
+    /// The inputs at work.
+    pub(super) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// SIGHUP: goes over to the configuration as it is now, or changes nothing and says why.
+    pub(super) fn reload(&mut self, pid_file: &PidFile) {
+        match self.try_reload() {
+            Ok(rules) => tracing::info!("configuration loaded again: {rules} rules"),
+            Err(why) => tracing::error!("reload refused, nothing has changed: {why}"),
+        }
+        if let Err(error) = pid_file.touch() {
+            tracing::warn!("cannot touch the pid file: {error}");
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<usize, String> {
+        let loaded = config::load(&self.arguments.config).map_err(|error| error.to_string())?;
+        report(&loaded);
+        let errors =
+            loaded.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+        if errors > 0 {
+            return Err(format!("{errors} errors in {}", self.arguments.config.display()));
+        }
+        let plan = Plan::new(&self.arguments, &loaded.config)?;
+        warn(&plan);
+        let served: Vec<_> = self.inputs.wanted().cloned().collect();
+        let fresh = plan.listens.iter().filter(|address| !served.contains(address)).cloned();
+        let opened = open_all(fresh)?;
+        let host = HostName::read();
+        let surroundings = surroundings(&self.compressor, &loaded.config);
+        let policy = policy(&self.arguments, &host);
+        let table = match self.outputs.follow(&plan, &loaded.config, policy, &surroundings) {
+            Ok(table) => table,
+            Err(error) => {
+                opened.into_iter().for_each(Opened::discard);
+                return Err(error.to_string());
+            }
+        };
+        self.live.store(Arc::new(table));
+        self.outputs.order(|| Order::Reopen);
+        self.inputs.follow();
+        self.inputs.close_except(&plan.listens);
+        for socket in opened {
+            self.inputs.start(socket).map_err(|error| error.to_string())?;
+        }
+        Ok(loaded.config.rules.len())
+    }
+
+    /// SIGUSR1: writes the counters to a file, and their sums to the log.
+    pub(super) fn count(&self) {
+        let statistics = self.statistics();
+        match statistics.write(&self.arguments.pid_file) {
+            Ok(path) => tracing::info!("{}; details in {}", statistics.summary(), path.display()),
+            Err(error) => tracing::warn!(
+                "{}; cannot write {}.stats: {error}",
+                statistics.summary(),
+                self.arguments.pid_file.display()
+            ),
+        }
+    }
+
+    /// SIGUSR2: rotates every file.
+    pub(super) fn rotate(&self) {
+        self.outputs.order(|| Order::Rotate);
+    }
+
+    fn statistics(&self) -> Statistics {
+        let internal = ("internal".to_owned(), Arc::clone(&self.internal_counters));
+        Statistics {
+            inputs: self.inputs.counters().chain([internal]).collect(),
+            outputs: self.outputs.counters().collect(),
+        }
+    }
+
+    /// Takes what has arrived, and receives no more. The counters are those of the end.
+    pub(super) fn stop_inputs(&mut self) -> Statistics {
+        let before = self.statistics();
+        self.inputs.stop();
+        before
+    }
+
+    /// Writes what is queued; returns how many records were lost because that took too long.
+    pub(super) fn stop_outputs(mut self) -> u64 {
+        let deadline = Instant::now() + LAST_CALL;
+        self.compressor.stop();
+        // The last table goes, and with it the senders of every queue.
+        self.live.store(Arc::new(RoutingTable::empty()));
+        drop(self.internal);
+        self.outputs.stop(deadline)
+    }
+}
+
+fn load_or_builtin(arguments: &Arguments) -> Loaded {
+    let loaded = config::load(&arguments.config).unwrap_or_else(|error| {
+        tracing::error!("{error}; errors go to the console, panics to everyone");
+        config::builtin()
+    });
+    report(&loaded);
+    loaded
+}
+
+/// Shows each mistake, with its line and caret.
+fn report(loaded: &Loaded) {
+    for found in &loaded.diagnostics {
+        let text = found.render(&loaded.sources, false);
+        match found.severity {
+            Severity::Error => tracing::error!("{text}"),
+            Severity::Warning => tracing::warn!("{text}"),
+        }
+    }
+}
+
+fn warn(plan: &Plan) {
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn open_all(
+    addresses: impl Iterator<Item = config::ListenAddress>,
+) -> Result<Vec<Opened>, String> {
+    let mut opened = Vec::new();
+    for address in addresses {
+        match Opened::new(address) {
+            Ok(socket) => opened.push(socket),
+            Err(why) => {
+                opened.into_iter().for_each(Opened::discard);
+                return Err(why);
+            }
+        }
+    }
+    Ok(opened)
+}
+
+fn policy(arguments: &Arguments, host: &HostName) -> Policy {
+    Policy {
+        hostname: host.short().as_bytes().to_vec(),
+        hostname_from_message: arguments.hostname_from_message,
+        keep_kern: arguments.keep_kern,
+        always_received: arguments.receive_time,
+    }
+}
+
+fn surroundings(compressor: &Arc<Compressor>, config: &Config) -> Surroundings {
+    Surroundings {
+        compressor: Arc::clone(compressor),
+        notify: config.settings.notify.clone().into(),
+    }
+}
