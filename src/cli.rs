@@ -62,16 +62,12 @@ pub struct Arguments {
     #[arg(short = 'P', long, value_name = "FILE", default_value = DEFAULT_PID_FILE)]
     pub pid_file: PathBuf,
 
-    /// Receive over UDP on this address: ADDR[:PORT] or :PORT; repeat for several
+    /// Receive over UDP on this address; a port may follow after a colon; repeatable
     #[arg(short = 'b', long, value_name = "ADDRESS")]
     pub bind: Vec<String>,
 
-    /// Receive here; repeatable
-    #[arg(
-        long,
-        value_name = "URL",
-        help = "Receive on udp://ADDR:PORT, tcp://ADDR:PORT, unixgram:///PATH or unix:///PATH; repeatable"
-    )]
+    /// Receive on a URL; repeatable. Its scheme is udp, tcp, unixgram or unix
+    #[arg(long, value_name = "URL")]
     pub listen: Vec<String>,
 
     /// Receive nothing from the network; twice: open no internet socket at all
@@ -119,7 +115,7 @@ pub struct Arguments {
     #[arg(short = '6', long, overrides_with = "ipv4")]
     pub ipv6: bool,
 
-    /// Accept network messages from these only: ADDRESS[/BITS][:PORT] or NAME[:PORT]; repeatable
+    /// Accept network messages from this peer only, as 10.0.0.0/8 or name:port; repeatable
     #[arg(short = 'a', long = "allow", value_name = "PEER")]
     pub allowed_peers: Vec<String>,
 

@@ -28,6 +28,20 @@ fn imports_point_down() {
 }
 
 #[test]
+fn the_architecture_paper_names_every_file() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paper = fs::read_to_string(home.join("docs/architecture.md")).expect("it is UTF-8");
+    let mut files = Vec::new();
+    collect(&home.join("src"), &mut files);
+    let missing: Vec<_> = files
+        .iter()
+        .filter_map(|(path, _)| path.strip_prefix("src/"))
+        .filter(|path| !path.ends_with("tests.rs") && !paper.contains(&format!("\n{path} ")))
+        .collect();
+    assert_eq!(missing, [""; 0], "not in docs/architecture.md");
+}
+
+#[test]
 fn an_import_that_points_up_or_aside_is_found() {
     let at_block = |text: &str| violations("src/block.rs", text);
     let upward = "src/block.rs:1: `block` (layer 2) imports `route` (layer 4)";
