@@ -1,4 +1,8 @@
-//! The kernel calls that Rust cannot prove safe: the only `unsafe` of this crate, each use with its reason.
+//! System calls that no safe crate wraps: the only file with `unsafe`.
+#![expect(
+    unsafe_code,
+    reason = "each call states why it is sound; the rest of the crate has none"
+)]
 
 use std::io;
 
@@ -25,7 +29,6 @@ pub fn fork() -> io::Result<Fork> {
     // SAFETY: the child of a process with one thread may do whatever its parent may. We have just
     // counted one, and only that one could start another. Without /proc the count is not known;
     // the one caller, `daemonise`, then answers for it: it runs before anything starts a thread.
-    #[expect(unsafe_code, reason = "nix has no safe fork")]
     let forked = unsafe { nix::unistd::fork() }?;
     Ok(match forked {
         ForkResult::Parent { child } => Fork::Parent(child),
