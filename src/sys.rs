@@ -4,7 +4,11 @@
     reason = "each call states why it is sound; the rest of the crate has none"
 )]
 
+use std::ffi::OsString;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{ForkResult, Pid};
 
@@ -39,6 +43,65 @@ pub fn fork() -> io::Result<Fork> {
 /// How many threads this process has; 1 if /proc is not mounted.
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// How many octets of a connected TCP socket the peer's kernel has not acknowledged (`SIOCOUTQ`).
+///
+/// Octets that were not yet sent count too. Works until the socket is closed, also after the
+/// connection broke (tcp(7)).
+///
+/// # Errors
+///
+/// When the socket is not TCP or the kernel does not know the request.
+pub fn unacked_octets(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed, thus open; the request (SIOCOUTQ is TIOCOUTQ) writes one
+    // c_int, and the pointer is to one that outlives the call.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(octets).map_err(io::Error::other)
+}
+
+/// Who is logged in where, as utmp(5) has it: the user, and the line below `/dev`.
+pub fn utmp_terminals() -> Vec<(OsString, OsString)> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _only = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut terminals = Vec::new();
+    // SAFETY: getutxent(3) keeps one position and one entry for the process; the lock is held until
+    // endutxent(3), nobody else calls these, and the entry is copied before the next call.
+    unsafe {
+        libc::setutxent();
+        while let Some(entry) = libc::getutxent().as_ref() {
+            if entry.ut_type == libc::USER_PROCESS {
+                terminals.push((text(&entry.ut_user), text(&entry.ut_line)));
+            }
+        }
+        libc::endutxent();
+    }
+    terminals
+}
+
+fn text(field: &[libc::c_char]) -> OsString {
+    let octets = field.iter().map(|octet| octet.cast_unsigned());
+    OsString::from_vec(octets.take_while(|octet| *octet != 0).collect())
+}
+
+/// Gives the calling thread the lowest priority, as nice(1) 19. Best effort.
+pub fn lower_priority() {
+    // SAFETY: setpriority(2) takes integers only; 0 is the calling thread.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+    }
+}
+
+/// How many octets wait to be read from a pipe; `None` if the system does not tell.
+pub fn unread_octets(pipe: BorrowedFd<'_>) -> Option<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int, which lives until after the call.
+    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    usize::try_from(count).ok().filter(|_| result == 0)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod acl;
 pub mod bell;
 mod connection;
 pub mod datagram;
+pub mod denials;
 pub mod internal;
 pub mod kernel;
 pub mod peer;

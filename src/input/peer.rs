@@ -1,1 +1,301 @@
-//! (in work)
+//! The names of remote peers: digits at first, what the PTR record says once a thread has asked.
+//!
+//! ```text
+//! shard ─ name(addr) ─► memo of the last peer ─► shared table ─► digits, and a question ─► resolver thread
+//! ```
+//!
+//! No name is waited for (sysklogd #81: five stalls of 2 s lost messages). The table is bounded, and
+//! forgets after five minutes. A name is not confirmed by a forward lookup: it is what the holder of the
+//! address claims. The `source` filter keeps the address.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// The names of peers, shared by all shards.
+#[derive(Clone, Debug)]
+pub struct PeerNames {
+    table: Arc<Table>,
+    /// `None` with `-n`: nobody is asked.
+    questions: Option<SyncSender<IpAddr>>,
+}
+
+/// How an address is turned into a name; `None` if it has none.
+pub type Lookup = Box<dyn Fn(IpAddr) -> Option<String> + Send>;
+
+/// A name, and until when it holds.
+#[derive(Clone, Debug)]
+struct Answer {
+    shown: Arc<[u8]>,
+    /// The whole name, for the access list; `None` if the address has none.
+    full: Option<Arc<[u8]>>,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Table(RwLock<HashMap<IpAddr, Answer>>);
+
+/// More names than this are not remembered.
+const MOST_NAMES: usize = 4096;
+
+/// Questions that may wait; more are not asked now.
+const MOST_QUESTIONS: usize = 256;
+
+/// How long an answer holds, also the answer that there is no name.
+const TTL: Duration = Duration::from_secs(300);
+
+/// How often a handle looks again for a name that it does not have yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl PeerNames {
+    /// Names in digits only (`-n`).
+    pub fn numeric() -> Self {
+        Self {
+            table: Arc::default(),
+            questions: None,
+        }
+    }
+
+    /// Names from the system's resolver; `domain` is ours and is not shown.
+    ///
+    /// # Errors
+    ///
+    /// When the resolver's thread cannot be started.
+    pub fn resolving(domain: &str) -> io::Result<Self> {
+        Self::with_lookup(domain, Box::new(|addr| dns_lookup::lookup_addr(&addr).ok()))
+    }
+
+    /// Names from `lookup`, which is called on a thread of its own that ends with the last handle.
+    ///
+    /// # Errors
+    ///
+    /// When that thread cannot be started.
+    pub fn with_lookup(domain: &str, lookup: Lookup) -> io::Result<Self> {
+        let table = Arc::new(Table::default());
+        let (questions, asked) = sync_channel(MOST_QUESTIONS);
+        let domain = domain.trim_matches('.').to_ascii_lowercase();
+        let answers = Arc::clone(&table);
+        std::thread::Builder::new()
+            .name("resolver".to_owned())
+            .spawn(move || resolve(&asked, &answers, &domain, &lookup))?;
+        Ok(Self {
+            table,
+            questions: Some(questions),
+        })
+    }
+
+    /// A handle for one shard.
+    pub fn handle(&self) -> PeerHandle {
+        PeerHandle {
+            names: self.clone(),
+            last: None,
+        }
+    }
+}
+
+/// One shard's view of the names: remembers the last peer, so that a stream of its messages is cheap.
+#[derive(Debug)]
+pub struct PeerHandle {
+    names: PeerNames,
+    last: Option<(IpAddr, Answer)>,
+}
+
+impl PeerHandle {
+    /// The name of a peer as a line shows it: its host name, or its address in digits. Never blocks on DNS.
+    pub fn name(&mut self, addr: IpAddr, now: Instant) -> Arc<[u8]> {
+        Arc::clone(&self.answer(addr, now).shown)
+    }
+
+    /// The whole host name of a peer with its domain, if it is known, for the access list.
+    pub fn full_name(&mut self, addr: IpAddr, now: Instant) -> Option<Arc<[u8]>> {
+        self.answer(addr, now).full.clone()
+    }
+
+    fn answer(&mut self, addr: IpAddr, now: Instant) -> &Answer {
+        let addr = addr.to_canonical();
+        let last = self.last.take();
+        let answer = match last {
+            Some((known, answer)) if known == addr && now < answer.until => answer,
+            Some(_) | None => self.look(addr, now),
+        };
+        &self.last.insert((addr, answer)).1
+    }
+
+    fn look(&self, addr: IpAddr, now: Instant) -> Answer {
+        let known = self.names.table.find(addr);
+        if let Some(answer) = &known
+            && now < answer.until
+        {
+            return answer.clone();
+        }
+        let asked = match &self.names.questions {
+            // A full channel is not an error: the name stays as it was, and is asked for in a second.
+            Some(questions) => questions.try_send(addr).is_ok(),
+            None => false,
+        };
+        tracing::trace!(%addr, asked, "peer's name is not known");
+        Answer {
+            until: now + LOOK_AGAIN,
+            ..known.unwrap_or_else(|| Answer::digits(addr, now))
+        }
+    }
+}
+
+impl Answer {
+    fn digits(addr: IpAddr, until: Instant) -> Self {
+        Self {
+            shown: addr.to_string().into_bytes().into(),
+            full: None,
+            until,
+        }
+    }
+
+    fn of(addr: IpAddr, name: Option<&str>, domain: &str, until: Instant) -> Self {
+        let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let Some(name) = name.filter(|name| is_printable(name)) else {
+            return Self::digits(addr, until);
+        };
+        let short = match name.strip_suffix(domain).and_then(|n| n.strip_suffix('.')) {
+            Some(short) if !domain.is_empty() && !short.is_empty() => short,
+            Some(_) | None => name.as_str(),
+        };
+        Self {
+            shown: short.as_bytes().into(),
+            full: Some(name.as_bytes().into()),
+            until,
+        }
+    }
+}
+
+/// Whether a PTR record may be shown: it must forge neither a blank, nor a line, nor another's address.
+fn is_printable(name: &str) -> bool {
+    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"._:%-".contains(&octet);
+    !name.is_empty()
+        && name.len() <= 255
+        && name.bytes().all(allowed)
+        && name.parse::<IpAddr>().is_err()
+}
+
+impl Table {
+    fn find(&self, addr: IpAddr) -> Option<Answer> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(&addr).cloned()
+    }
+
+    fn insert(&self, addr: IpAddr, answer: Answer, now: Instant) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if table.len() >= MOST_NAMES && !table.contains_key(&addr) {
+            table.retain(|_, known| now < known.until);
+            if table.len() >= MOST_NAMES {
+                table.clear();
+            }
+        }
+        table.insert(addr, answer);
+    }
+}
+
+/// The resolver's thread: answers questions until nobody can ask any more.
+fn resolve(asked: &Receiver<IpAddr>, table: &Table, domain: &str, lookup: &Lookup) {
+    for addr in asked {
+        let now = Instant::now();
+        // Several shards, or one shard several times, may have asked while we were busy.
+        if table.find(addr).is_some_and(|known| now < known.until) {
+            continue;
+        }
+        let name = lookup(addr);
+        let now = Instant::now();
+        table.insert(
+            addr,
+            Answer::of(addr, name.as_deref(), domain, now + TTL),
+            now,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 0, 2));
+
+    #[test]
+    fn a_name_is_shown_in_lower_case_without_our_domain_or_not_at_all() {
+        for (name, want) in [
+            (Some("Gate.Example.COM"), "gate"),
+            (Some("gate.example.com."), "gate"),
+            (Some("gate.other.org"), "gate.other.org"),
+            (Some("myexample.com"), "myexample.com"),
+            (Some("example.com"), "example.com"),
+            (Some("a b"), "10.9.0.2"),
+            (Some("a\nNov 22 forged"), "10.9.0.2"),
+            (Some("a/../b"), "10.9.0.2"),
+            (Some("gät"), "10.9.0.2"),
+            (Some("192.0.2.1"), "10.9.0.2"), // another's address
+            (Some("::1"), "10.9.0.2"),
+            (Some(""), "10.9.0.2"),
+            (None, "10.9.0.2"),
+        ] {
+            let answer = Answer::of(PEER, name, "example.com", Instant::now());
+            assert_eq!(String::from_utf8_lossy(&answer.shown), want, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn v33_a_peer_is_digits_until_the_resolver_has_answered() {
+        let (answer, answers) = sync_channel::<&str>(1);
+        let (done, dones) = sync_channel(1);
+        let lookup = move |addr| {
+            done.send(addr).expect("the test listens");
+            answers.recv().ok().map(str::to_owned)
+        };
+        let names = PeerNames::with_lookup("example.com", Box::new(lookup)).expect("a thread");
+        let (mut one, mut other) = (names.handle(), names.handle());
+        let start = Instant::now();
+        let mapped: IpAddr = "::ffff:10.9.0.2".parse().expect("an address");
+        assert_eq!(&*one.name(mapped, start), b"10.9.0.2");
+        assert_eq!(one.full_name(PEER, start), None);
+        assert_eq!(dones.recv().expect("one question"), PEER);
+        answer.send("gate.example.com").expect("the resolver waits");
+        // A second question is looked up only when the first is in the table.
+        let next: IpAddr = "10.9.0.3".parse().expect("an address");
+        other.name(next, start);
+        assert_eq!(dones.recv().expect("the second question"), next);
+
+        assert_eq!(
+            &*one.name(PEER, start),
+            b"10.9.0.2",
+            "remembered for a second"
+        );
+        assert_eq!(&*one.name(PEER, start + LOOK_AGAIN), b"gate");
+        assert_eq!(
+            other.full_name(PEER, start).as_deref(),
+            Some(&b"gate.example.com"[..])
+        );
+        // Old, but better than digits while it is asked for again.
+        assert_eq!(&*one.name(PEER, start + 2 * TTL), b"gate");
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let table = Table::default();
+        let now = Instant::now();
+        for number in 0..10_000_u32 {
+            let addr = IpAddr::from(number.to_be_bytes());
+            table.insert(addr, Answer::digits(addr, now + TTL), now);
+        }
+        assert!(table.0.read().expect("sound").len() <= MOST_NAMES);
+    }
+
+    #[test]
+    fn with_n_a_peer_stays_in_digits() {
+        let mut handle = PeerNames::numeric().handle();
+        assert_eq!(
+            &*handle.name("::1".parse().expect("an address"), Instant::now()),
+            b"::1"
+        );
+        assert_eq!(&*handle.name(PEER, Instant::now()), b"10.9.0.2");
+    }
+}

@@ -1,0 +1,140 @@
+//! Datagrams to a remote (RFC 5426): one record each, cut to the limit.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::Failure;
+use super::target::Target;
+use crate::block::Block;
+
+/// A name may move to another address: it is resolved again after this long.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(300);
+
+/// The same, when the address answers that nobody listens.
+const RESOLVE_AGAIN_REFUSED: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    socket: Option<Connected>,
+    max_datagram: usize,
+}
+
+#[derive(Debug)]
+struct Connected {
+    socket: UdpSocket,
+    resolve_again: Instant,
+}
+
+impl Datagrams {
+    pub(super) fn new(max_datagram: usize) -> Self {
+        Self {
+            socket: None,
+            max_datagram,
+        }
+    }
+
+    /// Sends the records from `from` on; returns how many were sent.
+    pub(super) fn send(
+        &mut self,
+        target: &Target,
+        block: &Block,
+        from: usize,
+    ) -> (usize, Result<(), Failure>) {
+        let mut sent = 0;
+        while let Some(entry) = block.get(from + sent) {
+            if let Err(failure) = self.send_one(target, entry.octets) {
+                return (sent, Err(failure));
+            }
+            sent += 1;
+        }
+        (sent, Ok(()))
+    }
+
+    pub(super) fn close(&mut self) {
+        self.socket = None;
+    }
+
+    fn send_one(&mut self, target: &Target, record: &[u8]) -> Result<(), Failure> {
+        let datagram = cut(record, self.max_datagram);
+        let connected = self.connected(target)?;
+        let mut result = connected.socket.send(datagram);
+        if is(&result, Errno::ECONNREFUSED) {
+            // The answer to an earlier datagram, which took the place of this one: send it once more.
+            let soon = Instant::now() + RESOLVE_AGAIN_REFUSED;
+            connected.resolve_again = connected.resolve_again.min(soon);
+            result = connected.socket.send(datagram);
+        }
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(Errno::ECONNREFUSED as i32) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {
+                Err(Failure::Refused)
+            }
+            Err(error) => {
+                self.socket = None;
+                Err(Failure::Send(error))
+            }
+        }
+    }
+
+    fn connected(&mut self, target: &Target) -> Result<&mut Connected, Failure> {
+        let current = self.socket.take();
+        let connected = match current {
+            Some(connected) if Instant::now() < connected.resolve_again => connected,
+            // A resolver that is down must not stop what works.
+            Some(mut connected) => open(target).unwrap_or_else(|_| {
+                connected.resolve_again = Instant::now() + RESOLVE_AGAIN_REFUSED;
+                connected
+            }),
+            None => open(target)?,
+        };
+        Ok(self.socket.insert(connected))
+    }
+}
+
+/// Opens a socket to the first address that has a route.
+fn open(target: &Target) -> Result<Connected, Failure> {
+    let mut last = io::Error::other("it has no address");
+    for address in target.addresses()? {
+        let any: SocketAddr = if address.is_ipv4() {
+            (Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let socket = UdpSocket::bind(any).and_then(|socket| {
+            socket.connect(address)?;
+            Ok(socket)
+        });
+        match socket {
+            Ok(socket) => {
+                return Ok(Connected {
+                    socket,
+                    resolve_again: Instant::now() + RESOLVE_AGAIN,
+                });
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(Failure::Connect(last))
+}
+
+fn is(result: &io::Result<usize>, errno: Errno) -> bool {
+    matches!(result, Err(error) if error.raw_os_error() == Some(errno as i32))
+}
+
+/// At most `most` octets of a record, not ending within a character of UTF-8.
+pub(super) fn cut(record: &[u8], most: usize) -> &[u8] {
+    if record.len() <= most {
+        return record;
+    }
+    let continues = |at: &usize| record[*at] & 0xc0 == 0x80;
+    // A character has at most three continuation octets; with more it is not UTF-8, and is cut anywhere.
+    let end = (most.saturating_sub(3)..=most)
+        .rev()
+        .find(|at| !continues(at))
+        .unwrap_or(most);
+    &record[..end]
+}

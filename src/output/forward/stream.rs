@@ -1,0 +1,286 @@
+//! A TCP stream to a remote: frames that are kept until the peer's kernel has acknowledged them.
+//!
+//! ```text
+//! pending   [frame][frame][fra|me][frame]      lengths  7 7 7 7
+//!            acked^  unacked   ^sent           what is acked is forgotten from the front
+//! ```
+//!
+//! After a break all of `pending` is sent again, frame by frame from the first, on a new connection, so
+//! no frame is glued to the half of another. The send buffer bounds it: about half a MiB.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
+
+use super::Failure;
+use super::target::Target;
+use crate::block::Block;
+use crate::sys::unacked_octets;
+
+/// How frames are told apart (RFC 6587 3.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Framing {
+    Counted,
+    Lines,
+}
+
+/// The most that one address may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A peer that takes nothing for so long is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(30);
+
+/// One send gives up after this long, so that the worker can look at its orders.
+const STALL: Duration = Duration::from_secs(1);
+
+/// Asked of the kernel, which doubles it. Bounds what is kept, and may be sent twice.
+const SEND_BUFFER: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    framing: Framing,
+    connection: Option<TcpStream>,
+    pending: BytesMut,
+    lengths: VecDeque<usize>,
+    /// How many octets of `pending` this connection was given.
+    sent: usize,
+    progress: Instant,
+    /// How long one address may take to answer.
+    patience: Duration,
+}
+
+impl Stream {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            connection: None,
+            pending: BytesMut::new(),
+            lengths: VecDeque::new(),
+            sent: 0,
+            progress: Instant::now(),
+            patience: CONNECT_TIMEOUT,
+        }
+    }
+
+    /// Sends the records from `from` on; returns how many were taken.
+    pub(super) fn send(
+        &mut self,
+        target: &Target,
+        block: &Block,
+        from: usize,
+    ) -> (usize, Result<(), Failure>) {
+        self.notice_break();
+        if let Err(failure) = self.flush(target) {
+            return (0, Err(failure));
+        }
+        let mut pushed = 0;
+        while let Some(entry) = block.get(from + pushed) {
+            self.push(entry.octets);
+            pushed += 1;
+        }
+        self.progress = Instant::now();
+        let result = self.flush_connected();
+        let given_back = match &result {
+            Ok(()) => 0,
+            Err(_) => self.give_back_unsent(pushed),
+        };
+        self.forget_acked();
+        (pushed - given_back, result)
+    }
+
+    /// Sends what is pending, on a new connection if there is none.
+    pub(super) fn flush(&mut self, target: &Target) -> Result<(), Failure> {
+        self.notice_break();
+        if self.connection.is_none() {
+            self.connection = Some(connect(target, self.patience)?);
+            self.sent = 0;
+            self.progress = Instant::now();
+        }
+        self.flush_connected()
+    }
+
+    /// How many records are not known to have reached the peer's kernel.
+    pub(super) fn unsettled(&mut self) -> usize {
+        self.forget_acked();
+        self.lengths.len()
+    }
+
+    /// Waits for the last acknowledgement until `deadline`, then disconnects.
+    pub(super) fn close(&mut self, target: &Target, deadline: Instant) -> usize {
+        while self.unsettled() > 0 && Instant::now() < deadline {
+            self.patience = deadline
+                .saturating_duration_since(Instant::now())
+                .clamp(Duration::from_millis(1), CONNECT_TIMEOUT);
+            if self.flush(target).is_err() && self.connection.is_none() {
+                break;
+            }
+            self.wait(deadline);
+        }
+        let left = self.unsettled();
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.shutdown(Shutdown::Write)
+        {
+            tracing::debug!("{target} was gone before it was closed: {error}");
+        }
+        left
+    }
+
+    /// Waits for an acknowledgement. There is no event for it but a broken connection.
+    fn wait(&self, deadline: Instant) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let millis = u8::try_from(left.as_millis()).unwrap_or(u8::MAX).min(10);
+        let mut fds = [PollFd::new(connection.as_fd(), PollFlags::empty())];
+        if let Err(errno) = poll(&mut fds, PollTimeout::from(millis)) {
+            tracing::debug!("poll was interrupted: {errno}");
+        }
+    }
+
+    fn push(&mut self, record: &[u8]) {
+        let before = self.pending.len();
+        match self.framing {
+            Framing::Counted => {
+                let mut digits = itoa::Buffer::new();
+                self.pending
+                    .extend_from_slice(digits.format(record.len()).as_bytes());
+                self.pending.extend_from_slice(b" ");
+                self.pending.extend_from_slice(record);
+            }
+            Framing::Lines => {
+                let start = self.pending.len();
+                self.pending.extend_from_slice(record);
+                // An LF or NUL inside would let a sender forge a second message.
+                for octet in &mut self.pending[start..] {
+                    if matches!(*octet, b'\n' | b'\0') {
+                        *octet = b' ';
+                    }
+                }
+                self.pending.extend_from_slice(b"\n");
+            }
+        }
+        self.lengths.push_back(self.pending.len() - before);
+    }
+
+    /// Takes back those of the last `pushed` frames that were not even begun; returns how many.
+    fn give_back_unsent(&mut self, pushed: usize) -> usize {
+        let mut given_back = 0;
+        while given_back < pushed
+            && let Some(&length) = self.lengths.back()
+            && self.pending.len() - length >= self.sent
+        {
+            self.pending.truncate(self.pending.len() - length);
+            self.lengths.pop_back();
+            given_back += 1;
+        }
+        given_back
+    }
+
+    fn flush_connected(&mut self) -> Result<(), Failure> {
+        while self.sent < self.pending.len() {
+            let Some(connection) = &self.connection else {
+                return Err(Failure::Send(Errno::ENOTCONN.into()));
+            };
+            match send(
+                connection.as_raw_fd(),
+                &self.pending[self.sent..],
+                MsgFlags::MSG_NOSIGNAL,
+            ) {
+                Ok(octets) => {
+                    self.sent += octets;
+                    self.progress = Instant::now();
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if self.progress.elapsed() < DEAD_AFTER => {
+                    return Err(Failure::Stalled);
+                }
+                Err(Errno::EAGAIN) => return Err(self.broken(Errno::ETIMEDOUT)),
+                Err(errno) => return Err(self.broken(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn broken(&mut self, errno: Errno) -> Failure {
+        self.disconnect();
+        Failure::Send(errno.into())
+    }
+
+    /// Drops the connection. `sent` stays, for [`Stream::give_back_unsent`], until there is a new one.
+    fn disconnect(&mut self) {
+        self.forget_acked();
+        self.connection = None;
+    }
+
+    /// Forgets the frames that the peer's kernel has acknowledged whole.
+    fn forget_acked(&mut self) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        // A kernel that cannot tell is taken to have delivered nothing: rather twice than never.
+        let unacked = unacked_octets(connection.as_fd()).unwrap_or(self.sent);
+        let mut acked = self.sent.saturating_sub(unacked);
+        while let Some(&length) = self.lengths.front()
+            && length <= acked
+        {
+            self.pending.advance(length);
+            self.lengths.pop_front();
+            self.sent -= length;
+            acked -= length;
+        }
+    }
+
+    /// Disconnects if the peer has closed. What a peer says is read and ignored: syslog has no answers.
+    fn notice_break(&mut self) {
+        let mut ignored = [0; 512];
+        // Bounded: a peer that talks without end must not keep us here.
+        for _ in 0..16 {
+            let Some(connection) = &self.connection else {
+                return;
+            };
+            match recv(connection.as_raw_fd(), &mut ignored, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => self.disconnect(),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                Err(_) => self.disconnect(),
+            }
+        }
+    }
+}
+
+/// Connects to the first address that answers.
+fn connect(target: &Target, patience: Duration) -> Result<TcpStream, Failure> {
+    let mut last = io::Error::other("it has no address");
+    for address in target.addresses()? {
+        let connected = TcpStream::connect_timeout(&address, patience).and_then(|connection| {
+            prepare(&connection)?;
+            Ok(connection)
+        });
+        match connected {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = error,
+        }
+    }
+    Err(Failure::Connect(last))
+}
+
+fn prepare(connection: &TcpStream) -> io::Result<()> {
+    connection.set_nodelay(true)?;
+    connection.set_write_timeout(Some(STALL))?;
+    setsockopt(connection, sockopt::SndBuf, &SEND_BUFFER)?;
+    setsockopt(connection, sockopt::KeepAlive, &true)?;
+    setsockopt(connection, sockopt::TcpKeepIdle, &30)?;
+    setsockopt(connection, sockopt::TcpKeepInterval, &10)?;
+    setsockopt(connection, sockopt::TcpKeepCount, &3)?;
+    // tcp(7): in milliseconds; unacknowledged for so long is broken, also while the peer's window is zero.
+    setsockopt(connection, sockopt::TcpUserTimeout, &30_000)?;
+    Ok(())
+}
