@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Parsing is total: whatever arrives is some [`Message`], its form [`Form::Bare`] at worst
-//! (RFC 3164 4.3.3). A `Message` borrows the octets and owns nothing but offsets.
+//! (RFC 3164 4.3.3). A `Message` borrows the octets: it allocates nothing and copies no field.
 
 #![deny(
     clippy::indexing_slicing,
@@ -15,20 +15,26 @@
     clippy::string_slice
 )]
 
+mod flags;
+mod rfc3164;
+mod rfc5424;
 mod structured_data;
 mod timestamp;
 
-pub use structured_data::StructuredData;
-pub use timestamp::{Civil, Timestamp};
+pub use flags::{Flag, Flags};
+pub use structured_data::{Element, Elements, Param, Params, StructuredData};
+pub use timestamp::{Civil, Moment, Timestamp};
+
+use nom::bytes::complete::{tag, take_while_m_n};
+use nom::sequence::delimited;
+use nom::{IResult, Parser};
 
 use crate::pri::Pri;
+use timestamp::Reading;
 
-/// Where a field lies; empty is absent (NILVALUE).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Span {
-    start: u32,
-    end: u32,
-}
+/// What a grammar rule gives: the octets after it, and its value. An error carries nothing, since the
+/// only answer to it is to read the octets as something simpler.
+type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
 /// How a header was read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -54,45 +60,83 @@ pub enum Sender<'h> {
     Remote,
 }
 
+/// Everything after PRI, as a grammar found it; an empty field is absent (NILVALUE).
+#[derive(Clone, Copy, Debug)]
+struct Header<'a> {
+    form: Form,
+    flags: Flags,
+    reading: Option<Reading>,
+    timestamp: &'a [u8],
+    hostname: &'a [u8],
+    app_name: &'a [u8],
+    proc_id: &'a [u8],
+    msg_id: &'a [u8],
+    structured_data: &'a [u8],
+    msg: &'a [u8],
+    /// What stands after HOSTNAME (RFC 3164), or else `msg`.
+    text: &'a [u8],
+    /// RFC 5424 6.4: a BOM stood before `msg` and promised UTF-8.
+    bom: bool,
+}
+
+impl<'a> Header<'a> {
+    fn bare(octets: &'a [u8], flags: Flags) -> Self {
+        Self {
+            form: Form::Bare,
+            flags,
+            reading: None,
+            timestamp: b"",
+            hostname: b"",
+            app_name: b"",
+            proc_id: b"",
+            msg_id: b"",
+            structured_data: b"",
+            msg: octets,
+            text: octets,
+            bom: false,
+        }
+    }
+}
+
 /// One message: a borrowed view, cheap to copy, and the only way to see the fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    octets: &'a [u8],
     pri: Pri,
-    form: Form,
-    timestamp: Span,
-    hostname: Span,
-    app_name: Span,
-    proc_id: Span,
-    msg_id: Span,
-    structured_data: Span,
-    msg: Span,
-    /// Where the TAG begins (RFC 3164), or where `msg` does.
-    text: u32,
     cut: u32,
+    header: Header<'a>,
 }
 
 impl<'a> Message<'a> {
-    /// Reads any octets. Trailing LF, CR and NUL should have been stripped.
+    /// Reads any octets, in time linear in their number. [`trim`] them first.
     pub fn parse(octets: &'a [u8], sender: Sender<'_>) -> Self {
-        _ = sender;
-        let all = Span {
-            start: 0,
-            end: u32::try_from(octets.len()).unwrap_or(u32::MAX),
+        let Ok((rest, digits)) = pri_digits(octets) else {
+            // "Use the BFG!" has no PRI, which is no fault; "<192>" has a bad one.
+            let flags = Flags::of(Flag::BadPri, octets.first() == Some(&b'<'));
+            return Self::of(Pri::DEFAULT, Header::bare(octets, flags));
         };
+        let Some(pri) = timestamp::number(digits)
+            .and_then(|value| u8::try_from(value).ok())
+            .and_then(Pri::new)
+        else {
+            return Self::of(
+                Pri::DEFAULT,
+                Header::bare(octets, Flags::of(Flag::BadPri, true)),
+            );
+        };
+        let mut header = rfc5424::read(rest).unwrap_or_else(|| rfc3164::read(rest, sender));
+        // RFC 5424 6.2.1 forbids a leading zero and RFC 3164 4.1.1 calls <00> unidentifiable; the number
+        // is clear all the same, and nothing is lost by taking it.
+        if let [b'0', _, ..] = digits {
+            header.flags.insert(Flag::PriLeadingZero);
+        }
+        Self::of(pri, header)
+    }
+
+    fn of(pri: Pri, header: Header<'a>) -> Self {
         Self {
-            octets,
-            pri: Pri::DEFAULT,
-            form: Form::Bare,
-            timestamp: Span::default(),
-            hostname: Span::default(),
-            app_name: Span::default(),
-            proc_id: Span::default(),
-            msg_id: Span::default(),
-            structured_data: Span::default(),
-            msg: all,
-            text: 0,
+            pri,
             cut: 0,
+            header,
         }
     }
 
@@ -118,7 +162,7 @@ impl<'a> Message<'a> {
 
     /// How the header was read.
     pub fn form(&self) -> Form {
-        self.form
+        self.header.form
     }
 
     /// How many octets reception cut off its end.
@@ -128,56 +172,135 @@ impl<'a> Message<'a> {
 
     /// When the originator says it was made; `None` if it did not say, or nothing valid.
     pub fn timestamp(&self) -> Option<Timestamp> {
-        None
+        self.header.reading.map(Reading::timestamp)
     }
 
-    /// TIMESTAMP as it stands in the message, if it is valid.
+    /// TIMESTAMP as it stands in the message, if it is valid: a zone's name or a year after it included.
     pub fn timestamp_octets(&self) -> Option<&'a [u8]> {
-        self.field(self.timestamp)
+        field(self.header.timestamp)
     }
 
     /// HOSTNAME as the message claims it.
     pub fn hostname(&self) -> Option<&'a [u8]> {
-        self.field(self.hostname)
+        field(self.header.hostname)
     }
 
     /// APP-NAME, or the name in the TAG.
     pub fn app_name(&self) -> Option<&'a [u8]> {
-        self.field(self.app_name)
+        field(self.header.app_name)
     }
 
     /// PROCID, or what stands in the brackets of the TAG.
     pub fn proc_id(&self) -> Option<&'a [u8]> {
-        self.field(self.proc_id)
+        field(self.header.proc_id)
     }
 
     /// MSGID (RFC 5424 only).
     pub fn msg_id(&self) -> Option<&'a [u8]> {
-        self.field(self.msg_id)
+        field(self.header.msg_id)
     }
 
     /// STRUCTURED-DATA (RFC 5424 only).
     pub fn structured_data(&self) -> StructuredData<'a> {
-        StructuredData::new(self.slice(self.structured_data))
+        StructuredData::new(self.header.structured_data)
     }
 
     /// MSG without its BOM, or the text after the TAG and its separator.
     pub fn msg(&self) -> &'a [u8] {
-        self.slice(self.msg)
+        self.header.msg
     }
 
     /// What stands after HOSTNAME, octet for octet: TAG, separator and text (RFC 3164), or else `msg`.
     pub fn text(&self) -> &'a [u8] {
-        self.octets.get(self.text as usize..).unwrap_or_default()
+        self.header.text
     }
 
-    fn field(&self, span: Span) -> Option<&'a [u8]> {
-        Some(self.slice(span)).filter(|octets| !octets.is_empty())
+    /// Whether a BOM promised that MSG is UTF-8 (RFC 5424 6.4).
+    pub fn has_bom(&self) -> bool {
+        self.header.bom
     }
 
-    fn slice(&self, span: Span) -> &'a [u8] {
-        self.octets
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or_default()
+    /// What was odd about it. Reads MSG once if a BOM promised UTF-8, and else costs nothing.
+    pub fn flags(&self) -> Flags {
+        let mut flags = self.header.flags;
+        if self.header.bom && std::str::from_utf8(self.header.msg).is_err() {
+            flags.insert(Flag::BadUtf8);
+        }
+        flags
     }
 }
+
+/// The octets without any LF, CR and NUL at their end: they belong to framing, or to C strings.
+pub fn trim(octets: &[u8]) -> &[u8] {
+    let mut rest = octets;
+    while let [head @ .., b'\n' | b'\r' | 0] = rest {
+        rest = head;
+    }
+    rest
+}
+
+/// Where to cut `octets` so that at most `limit` stay and no UTF-8 character is split.
+///
+/// If what stands around `limit` is not UTF-8, it is just `limit`. Never more than `octets.len()`.
+pub fn utf8_cut(octets: &[u8], limit: usize) -> usize {
+    let Some((kept, [next, ..])) = octets.split_at_checked(limit) else {
+        return octets.len();
+    };
+    if !is_continuation(*next) {
+        return limit;
+    }
+    // RFC 3629 3: a character is at most four octets, and at most three of them stand before the cut.
+    for back in 1..=3 {
+        let start = limit.saturating_sub(back);
+        let Some(&lead) = kept.get(start) else { break };
+        if is_continuation(lead) {
+            continue;
+        }
+        let length = match lead {
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => 1,
+        };
+        return if length > back { start } else { limit };
+    }
+    limit
+}
+
+fn is_continuation(octet: u8) -> bool {
+    octet & 0xc0 == 0x80
+}
+
+/// PRI = "<" PRIVAL ">", PRIVAL = 1*3DIGIT (RFC 5424 6).
+fn pri_digits(octets: &[u8]) -> Parsed<'_, &[u8]> {
+    delimited(
+        tag(&b"<"[..]),
+        take_while_m_n(1, 3, |octet: u8| octet.is_ascii_digit()),
+        tag(&b">"[..]),
+    )
+    .parse(octets)
+}
+
+fn field(octets: &[u8]) -> Option<&[u8]> {
+    Some(octets).filter(|octets| !octets.is_empty())
+}
+
+/// The first `limit` octets of a field; says so in `flags` if that was not all of it.
+fn limited<'a>(octets: &'a [u8], limit: usize, flags: &mut Flags) -> &'a [u8] {
+    match octets.split_at_checked(limit) {
+        Some((head, [_, ..])) => {
+            flags.insert(Flag::FieldTruncated);
+            head
+        }
+        Some((_, [])) | None => octets,
+    }
+}
+
+/// RFC 5424 6: HOSTNAME = NILVALUE / 1*255PRINTUSASCII.
+const HOSTNAME_LIMIT: usize = 255;
+
+/// RFC 5424 6: PROCID = NILVALUE / 1*128PRINTUSASCII.
+const PROC_ID_LIMIT: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,15 @@
 //! TIMESTAMP, both kinds: RFC 3339 (RFC 5424 6.2.3) and BSD (RFC 3164 4.1.2).
+//!
+//! ```text
+//! 2003-08-24T05:14:15.000003-07:00
+//! Oct 11 22:14:15          Oct 1 2003 22:14:15.003          2003 Oct 11 22:14:15
+//! ```
+//!
+//! A time zone's name is not interpreted: CST is five zones, so the receiver's own is as good a guess.
+
+use chrono::{DateTime, Datelike, NaiveDate, Timelike};
+
+use super::{Flag, Flags};
 
 /// When a message says it was made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,6 +25,67 @@ pub enum Timestamp {
     },
     /// A reading of the originator's clock, without a zone.
     Civil(Civil),
+}
+
+impl Timestamp {
+    /// The point in time, where a clock without a zone is taken to show the receiver's time.
+    ///
+    /// `now` is the receiver's clock and decides the year where there is none; `offset` gives the
+    /// receiver's offset from UTC, in seconds east, when its clock shows this (the year is set).
+    pub fn resolve(self, now: Civil, offset: impl FnOnce(Civil) -> i32) -> Moment {
+        match self {
+            Self::Instant {
+                seconds,
+                micros,
+                offset,
+            } => Moment {
+                seconds,
+                micros,
+                offset,
+            },
+            Self::Civil(civil) => {
+                let civil = Civil {
+                    year: Some(civil.year.unwrap_or_else(|| civil.year_near(now))),
+                    ..civil
+                };
+                let offset = offset(civil);
+                Moment {
+                    seconds: civil.seconds().saturating_sub(i64::from(offset)),
+                    micros: civil.micros,
+                    offset,
+                }
+            }
+        }
+    }
+}
+
+/// A point in time and the offset from UTC to write it with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Moment {
+    /// Seconds since 1970-01-01T00:00:00Z, negative before.
+    pub seconds: i64,
+    /// Microseconds within the second, 0 to 999,999.
+    pub micros: u32,
+    /// Seconds east of UTC.
+    pub offset: i32,
+}
+
+impl Moment {
+    /// What a clock at this offset shows; `None` outside the years 0 to 65535.
+    pub fn civil(self) -> Option<Civil> {
+        let local = self.seconds.checked_add(i64::from(self.offset))?;
+        let local = DateTime::from_timestamp(local, 0)?;
+        let small = |value: u32| u8::try_from(value).ok();
+        Some(Civil {
+            year: Some(u16::try_from(local.year()).ok()?),
+            month: small(local.month())?,
+            day: small(local.day())?,
+            hour: small(local.hour())?,
+            minute: small(local.minute())?,
+            second: small(local.second())?,
+            micros: self.micros,
+        })
+    }
 }
 
 /// A date and time without a zone; each field in range, and the day exists in its month.
@@ -34,3 +106,386 @@ pub struct Civil {
     /// 0 to 999,999.
     pub micros: u32,
 }
+
+impl Civil {
+    /// The year that a date without one most likely means, seen from `now`, a clock in the same zone.
+    ///
+    /// It is the latest year that puts the date at most seven days ahead: logs are of the past, and
+    /// clocks run ahead by hours. 29 February means the last leap year. `now` must have a year.
+    pub fn year_near(self, now: Civil) -> u16 {
+        let this_year = now.year.unwrap_or_default();
+        let latest = now.seconds().saturating_add(AHEAD_SECS);
+        // Eight years back there is a leap year, even around 1900 and 2100.
+        (this_year.saturating_sub(8)..=this_year.saturating_add(1))
+            .rev()
+            .find(|year| {
+                let year = Some(*year);
+                self.day <= days_in(self.month, year) && Civil { year, ..self }.seconds() <= latest
+            })
+            .unwrap_or(this_year)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00 on the same clock. Without a year, of the year 0.
+    pub fn seconds(self) -> i64 {
+        let year = i32::from(self.year.unwrap_or_default());
+        // In range by construction; a day that does not exist gives the epoch and no panic.
+        NaiveDate::from_ymd_opt(year, u32::from(self.month), u32::from(self.day))
+            .and_then(|date| {
+                date.and_hms_opt(
+                    u32::from(self.hour),
+                    u32::from(self.minute),
+                    u32::from(self.second),
+                )
+            })
+            .map_or(0, |time| time.and_utc().timestamp())
+    }
+}
+
+/// RFC 3164 clocks may run ahead by this much before a date is taken for last year's.
+const AHEAD_SECS: i64 = 7 * 24 * 60 * 60;
+
+/// A valid TIMESTAMP, not yet turned into a point in time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    civil: Civil,
+    offset: Option<i32>,
+}
+
+impl Reading {
+    pub(super) fn timestamp(self) -> Timestamp {
+        match self.offset {
+            Some(offset) => Timestamp::Instant {
+                seconds: self.civil.seconds().saturating_sub(i64::from(offset)),
+                micros: self.civil.micros,
+                offset,
+            },
+            None => Timestamp::Civil(self.civil),
+        }
+    }
+}
+
+/// What stands where a TIMESTAMP belongs and has its shape; no reading if there is no such time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    pub(super) reading: Option<Reading>,
+    pub(super) flags: Flags,
+}
+
+/// A clock's figures as written, not yet known to exist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    pub(super) year: Option<u16>,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+    micros: u32,
+    offset: Option<i32>,
+    /// A part is malformed, so that no year can mend it.
+    broken: bool,
+    flags: Flags,
+}
+
+impl Figures {
+    /// AM or PM stood after the time.
+    pub(super) fn twelve_hours(&mut self, afternoon: bool) {
+        self.flags.insert(Flag::TimestampLenient);
+        self.hour = match (self.hour, afternoon) {
+            (12, false) => 0,
+            (1..=11, true) => self.hour.saturating_add(12),
+            _ => self.hour,
+        };
+    }
+
+    /// The time, if there is one.
+    pub(super) fn read(self) -> Read {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            micros,
+            offset,
+            broken,
+            mut flags,
+        } = self;
+        let exists = !broken
+            && (1..=12).contains(&month)
+            && (1..=days_in(month, year)).contains(&day)
+            && hour <= 23
+            && minute <= 59
+            && second <= 60;
+        if !exists {
+            flags = Flags::of(Flag::BadTimestamp, true);
+            return Read {
+                reading: None,
+                flags,
+            };
+        }
+        // RFC 5424 6.2.3 forbids leap seconds, and clocks send them: the last microsecond before keeps
+        // the order.
+        let (second, micros) = if second == 60 {
+            flags.insert(Flag::TimestampLeapClamped);
+            (59, 999_999)
+        } else {
+            (second, micros)
+        };
+        let civil = Civil {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            micros,
+        };
+        Read {
+            reading: Some(Reading { civil, offset }),
+            flags,
+        }
+    }
+}
+
+/// TIMESTAMP of RFC 5424; `None` if the field has not even the shape of one.
+pub(super) fn rfc5424(field: &[u8]) -> Option<Read> {
+    let (mut figures, separator) = rfc3339(field)?;
+    // Without an offset the zone is unknown, and here nobody promised that it is ours.
+    figures.broken |= figures.offset.is_none() || separator == b' ';
+    Some(figures.read())
+}
+
+/// TIMESTAMP at the head of an RFC 3164 message: its figures, and the octets after it, which are none
+/// or begin with SP or `:`.
+pub(super) fn rfc3164(octets: &[u8]) -> Option<(Figures, &[u8])> {
+    match octets {
+        [b'0'..=b'9', _, _, _, b'-', ..] => iso(octets),
+        [y1 @ b'0'..=b'9', y2, y3, y4, b' ', rest @ ..] => {
+            let year = number(&[*y1, *y2, *y3, *y4])?;
+            let (mut figures, rest) = bsd(rest)?;
+            figures.year = Some(year);
+            Some((figures, rest))
+        }
+        _ => bsd(octets),
+    }
+}
+
+/// `Mmm dd hh:mm:ss`, the day padded with a space, a zero or not at all, and a year after it or not.
+fn bsd(octets: &[u8]) -> Option<(Figures, &[u8])> {
+    let [m1, m2, m3, b' ', rest @ ..] = octets else {
+        return None;
+    };
+    let (month, lenient) = month(&[*m1, *m2, *m3])?;
+    let (day, rest) = match rest {
+        [b' ', d @ b'0'..=b'9', b' ', rest @ ..] | [d @ b'0'..=b'9', b' ', rest @ ..] => {
+            (two(b'0', *d)?, rest)
+        }
+        [d1, d2, b' ', rest @ ..] => (two(*d1, *d2)?, rest),
+        _ => return None,
+    };
+    let (year, rest) = match rest {
+        [y1, y2, y3, y4, b' ', rest @ ..] => (Some(number(&[*y1, *y2, *y3, *y4])?), rest),
+        _ => (None, rest),
+    };
+    let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = rest else {
+        return None;
+    };
+    let mut figures = Figures {
+        year,
+        month,
+        day,
+        hour: two(*h1, *h2)?,
+        minute: two(*n1, *n2)?,
+        second: two(*s1, *s2)?,
+        micros: 0,
+        offset: None,
+        broken: false,
+        flags: Flags::of(Flag::TimestampLenient, lenient),
+    };
+    let rest = match rest {
+        [b'.', ..] => fraction(rest, &mut figures),
+        [b',', ..] => {
+            figures.flags.insert(Flag::TimestampLenient);
+            fraction(rest, &mut figures)
+        }
+        _ => rest,
+    };
+    matches!(rest, [] | [b' ' | b':', ..]).then_some((figures, rest))
+}
+
+/// An RFC 3339 TIMESTAMP at the head of an RFC 3164 message.
+fn iso(octets: &[u8]) -> Option<(Figures, &[u8])> {
+    // The SP of `2026-11-22 11:02:03` is part of it.
+    let end = octets
+        .iter()
+        .enumerate()
+        .find(|(at, octet)| *at > 10 && **octet == b' ')
+        .map_or(octets.len(), |(at, _)| at);
+    let (word, _) = octets.split_at_checked(end)?;
+    let word = word.strip_suffix(b":").unwrap_or(word);
+    let (mut figures, separator) = rfc3339(word)?;
+    if separator == b' ' || figures.offset.is_none() {
+        figures.flags.insert(Flag::TimestampLenient);
+    }
+    Some((figures, octets.get(word.len()..)?))
+}
+
+/// A whole word `yyyy-mm-ddThh:mm:ss` with what follows it, and its separator.
+///
+/// Once these nineteen octets are right the word is a TIMESTAMP; what is wrong after them breaks it.
+fn rfc3339(word: &[u8]) -> Option<(Figures, u8)> {
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        separator @ (b'T' | b't' | b' '),
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        rest @ ..,
+    ] = word
+    else {
+        return None;
+    };
+    let mut figures = Figures {
+        year: Some(number(&[*y1, *y2, *y3, *y4])?),
+        month: two(*m1, *m2)?,
+        day: two(*d1, *d2)?,
+        hour: two(*h1, *h2)?,
+        minute: two(*n1, *n2)?,
+        second: two(*s1, *s2)?,
+        micros: 0,
+        offset: None,
+        broken: false,
+        flags: Flags::of(Flag::TimestampLenient, *separator == b't'),
+    };
+    let rest = match rest {
+        [b'.', ..] => fraction(rest, &mut figures),
+        _ => rest,
+    };
+    let (sign, hours, minutes) = match rest {
+        [] => return Some((figures, *separator)),
+        [b'Z'] => (b'+', Some(0), Some(0)),
+        [b'z'] => {
+            figures.flags.insert(Flag::TimestampLenient);
+            (b'+', Some(0), Some(0))
+        }
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => (*sign, two(*h1, *h2), two(*m1, *m2)),
+        [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
+            figures.flags.insert(Flag::TimestampLenient);
+            (*sign, two(*h1, *h2), two(*m1, *m2))
+        }
+        _ => (b'+', None, None),
+    };
+    match (hours, minutes) {
+        (Some(hours @ 0..=23), Some(minutes @ 0..=59)) => {
+            let seconds = i32::from(hours)
+                .wrapping_mul(3600)
+                .wrapping_add(i32::from(minutes).wrapping_mul(60));
+            figures.offset = Some(if sign == b'-' {
+                seconds.wrapping_neg()
+            } else {
+                seconds
+            });
+        }
+        _ => figures.broken = true,
+    }
+    Some((figures, *separator))
+}
+
+/// TIME-SECFRAC: a dot or a comma, then digits, of which six count. Gives the octets after it.
+fn fraction<'a>(octets: &'a [u8], figures: &mut Figures) -> &'a [u8] {
+    let digits = octets.get(1..).unwrap_or_default();
+    let length = digits
+        .iter()
+        .position(|octet| !octet.is_ascii_digit())
+        .unwrap_or(digits.len());
+    if length == 0 {
+        figures.broken = true;
+    }
+    if length > 6 {
+        figures.flags.insert(Flag::TimestampPrecisionTruncated);
+    }
+    let (digits, rest) = digits.split_at_checked(length).unwrap_or((digits, b""));
+    figures.micros =
+        digits
+            .iter()
+            .chain(std::iter::repeat(&b'0'))
+            .take(6)
+            .fold(0, |micros: u32, digit| {
+                micros
+                    .wrapping_mul(10)
+                    .wrapping_add(u32::from(digit.wrapping_sub(b'0')))
+            });
+    rest
+}
+
+/// The month of this name, and whether its letters were not in the case that RFC 3164 4.1.2 demands.
+fn month(name: &[u8; 3]) -> Option<(u8, bool)> {
+    let month = match &name.map(|octet| octet | 0x20) {
+        b"jan" => 1,
+        b"feb" => 2,
+        b"mar" => 3,
+        b"apr" => 4,
+        b"may" => 5,
+        b"jun" => 6,
+        b"jul" => 7,
+        b"aug" => 8,
+        b"sep" => 9,
+        b"oct" => 10,
+        b"nov" => 11,
+        b"dec" => 12,
+        _ => return None,
+    };
+    let [first, second, third] = name.map(|octet| octet.is_ascii_uppercase());
+    if !name.iter().all(u8::is_ascii_alphabetic) {
+        return None;
+    }
+    Some((month, !first || second || third))
+}
+
+/// The days of a month; February has 29 where the year is unknown.
+fn days_in(month: u8, year: Option<u16>) -> u8 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 => match year {
+            Some(year) if year % 4 != 0 || (year % 100 == 0 && year % 400 != 0) => 28,
+            Some(_) | None => 29,
+        },
+        _ => 31,
+    }
+}
+
+/// The number that two digits write.
+fn two(tens: u8, units: u8) -> Option<u8> {
+    let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
+    (tens <= 9 && units <= 9).then(|| tens.wrapping_mul(10).wrapping_add(units))
+}
+
+/// The number that one to four digits write.
+pub(super) fn number(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |value, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u16::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests;

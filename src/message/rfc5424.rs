@@ -1,0 +1,120 @@
+//! The grammar of RFC 5424 section 6, in its order.
+//!
+//! ```text
+//! 1 2003-10-11T22:14:15.003Z host app 8710 ID47 [x@1 a="b"] text
+//! VERSION SP TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID SP STRUCTURED-DATA [SP MSG]
+//! ```
+//!
+//! Fields may hold any octet but SP: refusing a header for one odd octet would lose all of it.
+
+use memchr::memchr;
+use nom::Parser;
+use nom::bytes::complete::{tag, take_while_m_n};
+use nom::sequence::terminated;
+
+use super::structured_data::structured_data;
+use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, limited, timestamp};
+
+/// Reads what follows PRI; `None` if it does not begin as RFC 5424 does.
+///
+/// What does begin so and breaks off is [`Form::Bare`]: then nothing after PRI can be trusted.
+pub(super) fn read(octets: &[u8]) -> Option<Header<'_>> {
+    let (rest, version) = version(octets).ok()?;
+    if version == b"1" {
+        let header = header(octets, rest);
+        Some(header.unwrap_or_else(|| Header::bare(octets, Flags::of(Flag::BadHeader, true))))
+    } else if looks_like_timestamp(rest) {
+        Some(Header::bare(octets, Flags::of(Flag::UnknownVersion, true)))
+    } else {
+        None
+    }
+}
+
+fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
+    let (rest, stamp) = field(rest).ok()?;
+    let (rest, hostname) = field(rest).ok()?;
+    let (rest, app_name) = field(rest).ok()?;
+    let (rest, proc_id) = field(rest).ok()?;
+    let (rest, msg_id) = field(rest).ok()?;
+    let mut header = Header::bare(octets, Flags::EMPTY);
+    header.form = Form::Rfc5424;
+    if stamp != NILVALUE {
+        let read = timestamp::rfc5424(stamp)?;
+        header.flags.extend(read.flags);
+        header.reading = read.reading;
+        if read.reading.is_some() {
+            header.timestamp = stamp;
+        }
+    }
+    let flags = &mut header.flags;
+    header.hostname = limited(present(hostname), HOSTNAME_LIMIT, flags);
+    header.app_name = limited(present(app_name), APP_NAME_LIMIT, flags);
+    header.proc_id = limited(present(proc_id), PROC_ID_LIMIT, flags);
+    header.msg_id = limited(present(msg_id), MSG_ID_LIMIT, flags);
+
+    let msg = match rest {
+        [b'-'] => &b""[..],
+        [b'-', b' ', msg @ ..] => msg,
+        // A dash and more is no STRUCTURED-DATA, and nobody can tell what the sender meant.
+        [] | [b'-', ..] => return None,
+        _ => match structured_data(rest) {
+            Some((octets @ [_, ..], after @ ([] | [b' ', ..]), odd)) => {
+                header.flags.extend(odd);
+                header.structured_data = octets;
+                after.get(1..).unwrap_or_default()
+            }
+            // No octet is lost: what should have been STRUCTURED-DATA becomes part of MSG.
+            Some(_) | None => {
+                header.flags.insert(Flag::BadSd);
+                rest
+            }
+        },
+    };
+    // RFC 5424 6.4: the BOM marks the text as UTF-8 and is not part of it.
+    header.bom = msg.starts_with(BOM);
+    header.msg = msg.strip_prefix(BOM).unwrap_or(msg);
+    header.text = header.msg;
+    Some(header)
+}
+
+/// VERSION SP; VERSION is checked by the caller.
+fn version(octets: &[u8]) -> Parsed<'_, &[u8]> {
+    if octets == b"1" {
+        return Ok((b"", octets));
+    }
+    terminated(
+        take_while_m_n(1, 3, |octet: u8| octet.is_ascii_digit()),
+        tag(&b" "[..]),
+    )
+    .parse(octets)
+}
+
+/// Whether this could be the TIMESTAMP of a header whose version we do not know.
+fn looks_like_timestamp(octets: &[u8]) -> bool {
+    matches!(octets, [b'-', b' ', ..])
+        || matches!(octets, [a, b, c, d, b'-', ..] if [a, b, c, d].iter().all(|d| d.is_ascii_digit()))
+}
+
+/// One field of the header and the SP after it; a field has at least one octet.
+fn field(octets: &[u8]) -> Parsed<'_, &[u8]> {
+    match memchr(b' ', octets).and_then(|at| octets.split_at_checked(at)) {
+        Some((field @ [_, ..], [_, rest @ ..])) => Ok((rest, field)),
+        Some(_) | None => Err(nom::Err::Error(())),
+    }
+}
+
+fn present(field: &[u8]) -> &[u8] {
+    if field == NILVALUE { b"" } else { field }
+}
+
+/// RFC 5424 6: NILVALUE = "-".
+const NILVALUE: &[u8] = b"-";
+
+/// RFC 5424 6: BOM = %xEF.BB.BF.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// RFC 5424 6: APP-NAME = NILVALUE / 1*48PRINTUSASCII.
+const APP_NAME_LIMIT: usize = 48;
+
+/// RFC 5424 6: MSGID = NILVALUE / 1*32PRINTUSASCII.
+const MSG_ID_LIMIT: usize = 32;
