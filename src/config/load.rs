@@ -286,8 +286,8 @@ impl<'a> Loader<'a> {
 
 /// `mail.info; news.info /f`: the classic mistake, which other daemons take for users.
 fn blank_in_selector(selector: Piece<'_>, action: Piece<'_>) -> Option<Problem> {
-    let (word, more) = action.split_once(&BLANKS)?;
-    let next = word.strip_prefix(";").unwrap_or(word);
+    let action = action.strip_prefix(";").map_or(action, Piece::trim);
+    let (next, more) = action.split_once(&BLANKS)?;
     let path = next.text.starts_with(['/', '-', '|', '@']);
     let looks = next.text.contains('.') && !path && !more.trim().is_empty();
     if !looks || selector::parse(next, &mut Vec::new()).is_err() {
