@@ -10,12 +10,37 @@
 //! Nothing is opened, resolved or bound here; the only I/O is reading the files. A bad line is a
 //! [`Diagnostic`](diagnostic::Diagnostic) and never ends the pass, so that one run shows every mistake.
 
+mod action;
+mod bre;
+mod check;
+mod condition;
+mod destination;
+pub mod diagnostic;
+mod display;
+mod files;
+mod foreign;
+mod keyword;
+mod line;
+mod listen;
+mod load;
+mod piece;
+mod selector;
+mod size;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use crate::format::Escape;
 use crate::pri::PriSet;
+
+pub use check::warnings_with_filesystem;
+pub use files::LoadError;
+pub use listen::{bind_addresses, listen_addresses};
+pub use load::{Loaded, builtin, load, parse_files, parse_str};
+pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
 
 /// What a configuration says, with everything that was understood of it.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,204 @@
+//! Checks over all rules at once: one destination has one set of settings, and is written once.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::load::Loaded;
+use super::size::RotationDecl;
+use super::{Destination, OutputSettings, Rotation, RuleDecl, Span, Sync};
+
+/// A rule before all rules are known.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) decl: RuleDecl,
+    pub(super) rotation: Option<RotationDecl>,
+    /// Whether `sync=` was written.
+    pub(super) sync_said: bool,
+}
+
+/// Fills in rotations, and gives the rules of each destination one set of settings.
+///
+/// A setting that only some of the rules name holds for all. If two name it differently, that is an error and
+/// the first holds: the rule itself is kept, for its messages matter more. `-` in some rules and not in others
+/// is no contradiction; the file is then synced.
+pub(super) fn settle(
+    mut drafts: Vec<Draft>,
+    general: Option<Rotation>,
+    count: u32,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<RuleDecl> {
+    for draft in &mut drafts {
+        let Some(rotation) = draft.rotation else {
+            continue;
+        };
+        let size = rotation.size.or(general.map(|general| general.size));
+        let count = rotation.count.unwrap_or(count);
+        draft.decl.settings.rotation = size.map(|size| Rotation { size, count });
+        if size.is_none() {
+            diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                code: "W011",
+                message: format!("{} has a rotate= without a size", draft.decl.destination),
+                span: draft.decl.action_span,
+                help: Some("write rotate=SIZE:COUNT, or a line rotate_size SIZE".to_owned()),
+                secondary: Vec::new(),
+            });
+        }
+    }
+    let mut groups: BTreeMap<Destination, Vec<usize>> = BTreeMap::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        groups
+            .entry(draft.decl.destination.clone())
+            .or_default()
+            .push(index);
+    }
+    for rules in groups.values() {
+        let members: Vec<&Draft> = rules
+            .iter()
+            .filter_map(|index| drafts.get(*index))
+            .collect();
+        let settings = agreed(&members, diagnostics);
+        written_twice(&members, diagnostics);
+        for index in rules {
+            if let Some(draft) = drafts.get_mut(*index) {
+                draft.decl.settings.clone_from(&settings);
+            }
+        }
+    }
+    drafts.into_iter().map(|draft| draft.decl).collect()
+}
+
+/// The settings that all rules of a destination get.
+fn agreed(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) -> OutputSettings {
+    let rotation = first(rules, "rotate", diagnostics, |rule| {
+        rule.decl.settings.rotation
+    });
+    let mode = first(rules, "mode", diagnostics, |rule| rule.decl.settings.mode);
+    let owner = first(rules, "owner", diagnostics, |rule| {
+        rule.decl.settings.owner.clone()
+    });
+    let group = first(rules, "group", diagnostics, |rule| {
+        rule.decl.settings.group.clone()
+    });
+    let said = first(rules, "sync", diagnostics, |rule| {
+        rule.sync_said.then_some(rule.decl.settings.sync)
+    });
+    let relaxed = rules
+        .iter()
+        .all(|rule| rule.decl.settings.sync == Sync::None);
+    let sync = said.unwrap_or(if relaxed { Sync::None } else { Sync::Second });
+    OutputSettings {
+        rotation,
+        mode,
+        owner,
+        group,
+        sync,
+    }
+}
+
+/// The value of the first rule that names one; each later rule that names another is an error.
+fn first<T: PartialEq>(
+    rules: &[&Draft],
+    option: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+    value: impl Fn(&Draft) -> Option<T>,
+) -> Option<T> {
+    let mut chosen: Option<(T, Span)> = None;
+    for rule in rules {
+        let Some(value) = value(rule) else { continue };
+        match &chosen {
+            None => chosen = Some((value, rule.decl.action_span)),
+            Some((before, _)) if *before == value => {}
+            Some((_, span)) => {
+                let destination = &rule.decl.destination;
+                diagnostics.push(Diagnostic {
+                    severity: Severity::Error,
+                    code: "E108",
+                    message: format!("{option}= differs from an earlier rule for {destination}"),
+                    span: rule.decl.action_span,
+                    help: Some("a destination has one set of settings; the first holds".to_owned()),
+                    secondary: vec![(*span, "the first".to_owned())],
+                });
+            }
+        }
+    }
+    chosen.map(|(value, _)| value)
+}
+
+/// Warns of two rules that put one message into one destination twice.
+fn written_twice(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) {
+    if rules.len() < 2 {
+        return;
+    }
+    let conditions: Vec<String> = rules
+        .iter()
+        .map(|rule| format!("{:?}", rule.decl.conditions))
+        .collect();
+    for (index, rule) in rules.iter().enumerate() {
+        let earlier = rules
+            .iter()
+            .zip(&conditions)
+            .take(index)
+            .find(|(other, text)| {
+                let either = rule.decl.conditions.is_empty() || other.decl.conditions.is_empty();
+                let related = either || conditions.get(index) == Some(*text);
+                related
+                    && rule
+                        .decl
+                        .selector
+                        .iter()
+                        .any(|pri| other.decl.selector.contains(pri))
+            });
+        if let Some((other, _)) = earlier {
+            let common = rule
+                .decl
+                .selector
+                .iter()
+                .find(|pri| other.decl.selector.contains(*pri));
+            let example = common.map_or_else(String::new, |pri| {
+                format!(
+                    ", {}.{} for one",
+                    pri.facility().name(),
+                    pri.severity().name()
+                )
+            });
+            diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                code: "W003",
+                message: format!(
+                    "some messages go to {} twice{example}",
+                    rule.decl.destination
+                ),
+                span: rule.decl.span,
+                help: Some("join the two selectors with \";\"".to_owned()),
+                secondary: vec![(other.decl.span, "here, too".to_owned())],
+            });
+        }
+    }
+}
+
+/// Warnings that need a look at this machine: directories that are not there. For `--check` only.
+pub fn warnings_with_filesystem(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    for rule in &loaded.config.rules {
+        let path = match &rule.destination {
+            Destination::File(path) | Destination::Fifo(path) => path,
+            Destination::Terminal(_)
+            | Destination::Users(_)
+            | Destination::Everyone
+            | Destination::Forward(_) => continue,
+        };
+        let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) else {
+            continue;
+        };
+        warnings.push(Diagnostic {
+            severity: Severity::Warning,
+            code: "W006",
+            message: format!("directory {} does not exist", directory.display()),
+            span: rule.action_span,
+            help: Some(format!("run mkdir -p {}", directory.display())),
+            secondary: Vec::new(),
+        });
+    }
+    warnings
+}

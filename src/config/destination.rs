@@ -1,0 +1,326 @@
+//! A destination: the left part of an action, before its options.
+//!
+//! ```text
+//! /path  -/path          |/fifo                @host[:port]  @udp://…  @tcp://…  @@host[:port]
+//! /dev/console  /dev/ttyN  /dev/pts/N  /dev/hvcN                   root,joe              *
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::listen::{SYSLOG_PORT, split_port};
+use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
+use super::{Destination, Remote, Transport};
+
+/// A destination as written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Target {
+    pub(super) destination: Destination,
+    /// `-/path`: no hurry to the disk.
+    pub(super) relaxed: bool,
+}
+
+/// Reads a destination.
+///
+/// # Errors
+///
+/// Whatever is no destination, or one of another daemon, or one that is yet to come.
+pub(super) fn parse(
+    target: Piece<'_>,
+    line_options: bool,
+    warnings: &mut Vec<Problem>,
+) -> Result<Target, Problem> {
+    let tight = |destination| {
+        Ok(Target {
+            destination,
+            relaxed: false,
+        })
+    };
+    if let Some(problem) = refused(target) {
+        return Err(problem);
+    }
+    if let Some(path) = target.strip_prefix("-") {
+        let destination = path_of(path)?;
+        return Ok(Target {
+            destination,
+            relaxed: true,
+        });
+    }
+    if target.text.starts_with('/') {
+        return tight(path_of(target)?);
+    }
+    if let Some(fifo) = target.strip_prefix("|") {
+        return tight(Destination::Fifo(fifo_path(fifo.trim())?));
+    }
+    if let Some(remote) = target.strip_prefix("@") {
+        return tight(Destination::Forward(forward(remote)?));
+    }
+    if target.text == "*" {
+        return tight(Destination::Everyone);
+    }
+    if target.is_empty() {
+        let help = "after the selector and a blank comes /file, |/fifo, @host, users, or *";
+        let message = if line_options {
+            "options without a destination"
+        } else {
+            "no action"
+        };
+        return Err(target.error("E102", format!("{message}, rule ignored"), help));
+    }
+    tight(Destination::Users(users(target, warnings)?))
+}
+
+/// What other daemons know, and what we do not know yet.
+fn refused(target: Piece<'_>) -> Option<Problem> {
+    let text = target.text;
+    let (message, help) = if text == "~" || text == "stop" {
+        (
+            "discarding is rsyslog's",
+            "give the rules below a selector that leaves these messages out",
+        )
+    } else if text.starts_with(":omusrmsg:") {
+        (
+            "output modules are rsyslog's",
+            "write the users, such as root,joe, or * for everyone",
+        )
+    } else if text.starts_with(":om") || text.starts_with("action(") {
+        (
+            "output modules are rsyslog's",
+            "write /file, |/fifo, @host, users, or *",
+        )
+    } else if text.starts_with(':') {
+        (
+            "memory buffers are not supported yet",
+            "write to a file, for example on a tmpfs",
+        )
+    } else if text.starts_with('^') {
+        (
+            "starting programs is rsyslog's",
+            "write |/fifo and let the program read it",
+        )
+    } else if text.starts_with('?') {
+        (
+            "file names from templates are rsyslog's",
+            "write a plain /file",
+        )
+    } else {
+        return None;
+    };
+    Some(target.error("E109", format!("{message}, rule ignored"), help))
+}
+
+fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
+    if !path.text.starts_with('/') {
+        let message = "\"-\" stands before an absolute path, rule ignored";
+        return Err(path.error("E102", message, "write -/var/log/NAME"));
+    }
+    let (name, rest) = path
+        .split_once(&BLANKS)
+        .unwrap_or((path, path.split_at(path.text.len()).1));
+    if !rest.trim().is_empty() {
+        let message = format!("text after the path {}, rule ignored", quoted(name.text));
+        let help = "options begin with \";\", a comment with \"#\"; a path has no blanks";
+        return Err(rest.trim().error("E102", message, help));
+    }
+    if name.text.ends_with('/') {
+        let message = format!("{} is a directory, rule ignored", quoted(name.text));
+        return Err(name.error("E102", message, "name a file in it"));
+    }
+    let terminal =
+        name.text == "/dev/console" || TERMINALS.iter().any(|dev| name.text.starts_with(dev));
+    let path = PathBuf::from(name.text);
+    Ok(if terminal {
+        Destination::Terminal(path)
+    } else {
+        Destination::File(path)
+    })
+}
+
+const TERMINALS: [&str; 3] = ["/dev/tty", "/dev/pts/", "/dev/hvc"];
+
+fn fifo_path(path: Piece<'_>) -> Result<PathBuf, Problem> {
+    if path.text.starts_with('/') && !path.text.contains(BLANKS) {
+        return Ok(PathBuf::from(path.text));
+    }
+    let message = "piping into a command is not supported yet, rule ignored";
+    Err(path.error(
+        "E110",
+        message,
+        "write |/PATH of a FIFO made by mkfifo(1) and let the command read it",
+    ))
+}
+
+fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
+    let (transport, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
+        (Some(rest), _) => (Transport::TcpLines, rest),
+        (None, None) => (Transport::Udp, remote),
+        (None, Some((scheme, rest))) => match scheme.text.to_ascii_lowercase().as_str() {
+            "udp" => (Transport::Udp, rest),
+            "tcp" => (Transport::TcpOctetCounting, rest),
+            "tls" | "relp" | "udp4" | "udp6" | "tcp4" | "tcp6" | "tls4" | "tls6" => {
+                let message = format!("@{}:// is not supported yet, rule ignored", scheme.text);
+                return Err(scheme.error("E110", message, "use @udp:// or @tcp://"));
+            }
+            other => {
+                let near = suggestion(other, ["udp", "tcp"]);
+                let message = format!("unknown transport {}, rule ignored", quoted(scheme.text));
+                return Err(scheme.error("E102", message, format!("{near}use udp or tcp")));
+            }
+        },
+    };
+    if rest.text.starts_with('(') {
+        let message = "options in parentheses belong to other daemons, rule ignored";
+        return Err(rest.error(
+            "E109",
+            message,
+            "write @host:port, @@host:port or @tcp://host:port",
+        ));
+    }
+    let bad =
+        |message: String, help: &str| rest.error("E102", format!("{message}, rule ignored"), help);
+    let (host, port) =
+        split_port(rest.text).map_err(|message| bad(message, "write @[ADDRESS]:PORT"))?;
+    let port = port.map_or(Ok(SYSLOG_PORT), |port| {
+        let number = port.parse::<u16>().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| {
+            bad(
+                format!("port {} is no number from 1 to 65535", quoted(port)),
+                "write @host:514",
+            )
+        })
+    })?;
+    let letter = |c: char| c.is_alphanumeric() || "._-:%".contains(c);
+    if host.is_empty() || host.starts_with('-') || !host.chars().all(letter) {
+        let message = format!("{} is no host name or address", quoted(host));
+        return Err(bad(message, "write @host, @host:port or @[IPv6]:port"));
+    }
+    Ok(Remote {
+        host: host.to_lowercase(),
+        port,
+        transport,
+    })
+}
+
+fn scheme(remote: Piece<'_>) -> Option<(Piece<'_>, Piece<'_>)> {
+    let (scheme, rest) = remote.split_once(&[':'])?;
+    Some((scheme, rest.strip_prefix("//")?))
+}
+
+fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String>, Problem> {
+    let mut names = BTreeSet::new();
+    for name in list.split(',').map(Piece::trim) {
+        if name.is_empty() {
+            let message = "a user name is missing, rule ignored";
+            return Err(list.error("E102", message, "names are separated by single commas"));
+        }
+        if name.text.contains(BLANKS) {
+            let message = format!("blanks in the action {}, rule ignored", quoted(name.text));
+            let help =
+                "users are separated by commas, a path begins with /, a selector has no blanks";
+            return Err(name.error("E102", message, help));
+        }
+        let letter = |c: char| c.is_alphanumeric() || "._-$/@\\+".contains(c);
+        if name.text == "*" || !name.text.chars().all(letter) {
+            let message = format!("{} is no user name, rule ignored", quoted(name.text));
+            return Err(name.error(
+                "E102",
+                message,
+                "an action is /file, |/fifo, @host, users, or *",
+            ));
+        }
+        if name.text.contains(['/', '.']) {
+            let message = format!("{} is taken for a user's name", quoted(name.text));
+            warnings.push(name.warning(
+                "W004",
+                message,
+                "a file is an absolute path: begin it with /",
+            ));
+        }
+        names.insert(name.text.to_owned());
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Target, Problem> {
+        parse(Piece::new(text), false, &mut Vec::new())
+    }
+
+    #[test]
+    fn section_1_a_destination_shows_as_it_was_written() {
+        for (text, want) in [
+            ("/var/log/x", "File /var/log/x"),
+            ("-/var/log/x", "File /var/log/x"),
+            ("/dev/null", "File /dev/null"),
+            ("/dev/stdout", "File /dev/stdout"),
+            ("/dev/console", "Terminal /dev/console"),
+            ("/dev/tty10", "Terminal /dev/tty10"),
+            ("/dev/ttyS0", "Terminal /dev/ttyS0"),
+            ("/dev/pts/3", "Terminal /dev/pts/3"),
+            ("/dev/hvc0", "Terminal /dev/hvc0"),
+            ("|/dev/xconsole", "Fifo |/dev/xconsole"),
+            ("@loghost", "Forward @loghost:514"),
+            ("@LogHost:1514", "Forward @loghost:1514"),
+            ("@::1", "Forward @[::1]:514"),
+            ("@[fe80::1]:515", "Forward @[fe80::1]:515"),
+            ("@udp://h:1", "Forward @h:1"),
+            ("@tcp://h", "Forward @tcp://h:514"),
+            ("@tcp://[::1]:601", "Forward @tcp://[::1]:601"),
+            ("@@h:10514", "Forward @@h:10514"),
+            ("root", "Users root"),
+            ("root, joe", "Users joe,root"),
+            ("*", "Everyone *"),
+        ] {
+            let target = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
+            let kind = match &target.destination {
+                Destination::File(_) => "File",
+                Destination::Fifo(_) => "Fifo",
+                Destination::Terminal(_) => "Terminal",
+                Destination::Users(_) => "Users",
+                Destination::Everyone => "Everyone",
+                Destination::Forward(_) => "Forward",
+            };
+            assert_eq!(format!("{kind} {}", target.destination), want, "{text}");
+            assert_eq!(target.relaxed, text.starts_with('-'), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_destination_is_refused() {
+        for (text, code) in [
+            ("", "E102"),
+            ("-x", "E102"),
+            ("/var/log/", "E102"),
+            ("/var/log/x y", "E102"),
+            ("@", "E102"),
+            ("@h:0", "E102"),
+            ("@h:x", "E102"),
+            ("@[::1", "E102"),
+            ("@-h", "E102"),
+            ("@foo://h", "E102"),
+            ("@tls://h", "E110"),
+            ("@relp://h", "E110"),
+            ("@(z9)h", "E109"),
+            ("|/bin/cat -", "E110"),
+            ("|cat", "E110"),
+            (":64:ring", "E109"),
+            (":omusrmsg:*", "E109"),
+            ("~", "E109"),
+            ("stop", "E109"),
+            ("^prog", "E109"),
+            ("?Dyn", "E109"),
+            ("root joe", "E102"),
+            ("root,,joe", "E102"),
+            ("*,root", "E102"),
+        ] {
+            assert_eq!(
+                read(text).map_err(|problem| problem.code),
+                Err(code),
+                "{text}"
+            );
+        }
+    }
+}

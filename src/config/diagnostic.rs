@@ -1,0 +1,178 @@
+//! A diagnostic: what is wrong in a configuration, where, and what to do about it.
+//!
+//! ```text
+//! syslogd.conf:12:1: unknown facility "auht", rule ignored
+//!    |
+//! 12 | auht.info     /var/log/auth.log
+//!    | ^^^^ did you mean "auth"? facilities are listed in syslogd.conf(5)
+//! ```
+//!
+//! The first line is ours, the snippet below it is annotate-snippets'. Columns count characters from 1.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::Span;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Severity {
+    /// Something was not understood and is not done.
+    Error,
+    /// It is done as written, and is probably not what was meant.
+    Warning,
+}
+
+/// One mistake, or one suspicion.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Diagnostic {
+    /// Error or warning.
+    pub severity: Severity,
+    /// A stable name: `E…` for errors, `W…` for warnings.
+    pub code: &'static str,
+    /// What is wrong and what happens now; lower case, no full stop.
+    pub message: String,
+    /// Where.
+    pub span: Span,
+    /// What to do.
+    pub help: Option<String>,
+    /// Other places that belong to it, each with a short note.
+    pub secondary: Vec<(Span, String)>,
+}
+
+/// The files of one load: their names and texts, by [`Span::file`].
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    name: String,
+    text: String,
+}
+
+impl Sources {
+    /// Takes a file in; the number is for [`Span::file`].
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> u32 {
+        self.files.push(Source {
+            name: name.into(),
+            text: text.into(),
+        });
+        octets(self.files.len() - 1)
+    }
+
+    /// The name of a file, empty if there is none of this number.
+    pub fn name(&self, file: u32) -> &str {
+        self.source(file).map_or("", |source| &source.name)
+    }
+
+    /// The text of a file, empty if there is none of this number.
+    pub fn text(&self, file: u32) -> &str {
+        self.source(file).map_or("", |source| &source.text)
+    }
+
+    /// The text that a span covers.
+    pub fn slice(&self, span: Span) -> &str {
+        self.text(span.file).get(range(span)).unwrap_or("")
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether no file was read.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Line and column of the first octet of a span, both from 1; the column counts characters.
+    pub fn position(&self, span: Span) -> (usize, usize) {
+        let before = self
+            .text(span.file)
+            .get(..span.start as usize)
+            .unwrap_or("");
+        let line = before.rsplit('\n').next().unwrap_or("");
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
+
+    fn source(&self, file: u32) -> Option<&Source> {
+        self.files.get(file as usize)
+    }
+
+    /// The whole lines that a span touches: their octets, and the number of the first.
+    fn lines_around(&self, span: Span) -> (Range<usize>, usize) {
+        let text = self.text(span.file);
+        let Range { start, end } = range(span);
+        let from = text.get(..start).and_then(|before| before.rfind('\n'));
+        let from = from.map_or(0, |newline| newline + 1);
+        let to = text.get(end..).and_then(|after| after.find('\n'));
+        let to = to.map_or(text.len(), |length| end + length);
+        (from..to, self.position(span).0)
+    }
+}
+
+impl Diagnostic {
+    /// The text for an operator: `FILE:LINE:COL: message`, the line, a caret, the help.
+    pub fn render(&self, sources: &Sources, colour: bool) -> String {
+        let (line, column) = sources.position(self.span);
+        let name = sources.name(self.span.file);
+        let kind = match self.severity {
+            Severity::Error => String::new(),
+            Severity::Warning => format!("warning {}: ", self.code),
+        };
+        let head = format!("{name}:{line}:{column}: {kind}{}", self.message);
+        if sources.text(self.span.file).is_empty() {
+            let help = self.help.as_deref().unwrap_or("");
+            let separator = if help.is_empty() { "" } else { "; " };
+            return format!("{head}{separator}{help}");
+        }
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let primary = snippet(
+            sources,
+            self.span,
+            AnnotationKind::Primary,
+            self.help.as_deref(),
+        );
+        let mut group = Group::with_level(level).element(primary);
+        for (span, note) in &self.secondary {
+            let kind = AnnotationKind::Context;
+            let other = snippet(sources, *span, kind, Some(note)).path(sources.name(span.file));
+            group = group.element(other);
+        }
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        format!("{head}\n{}", renderer.render(&[group]))
+    }
+}
+
+fn snippet<'a>(
+    sources: &'a Sources,
+    span: Span,
+    kind: AnnotationKind,
+    label: Option<&'a str>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let (lines, number) = sources.lines_around(span);
+    let Range { start, end } = range(span);
+    let caret = start.saturating_sub(lines.start)..end.saturating_sub(lines.start);
+    Snippet::source(sources.text(span.file).get(lines).unwrap_or(""))
+        .line_start(number)
+        .annotation(kind.span(caret).label(label))
+}
+
+fn range(span: Span) -> Range<usize> {
+    span.start as usize..span.end as usize
+}
+
+/// An offset as spans keep it; files are refused long before it could saturate.
+pub(super) fn octets(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}

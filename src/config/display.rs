@@ -1,0 +1,49 @@
+//! Destinations and addresses, written as an operator would recognise them.
+
+use std::fmt;
+
+use super::{Destination, ListenAddress, Remote, Transport};
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) | Self::Terminal(path) => write!(f, "{}", path.display()),
+            Self::Fifo(path) => write!(f, "|{}", path.display()),
+            Self::Users(names) => {
+                for (index, name) in names.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    write!(f, "{comma}{name}")?;
+                }
+                Ok(())
+            }
+            Self::Everyone => f.write_str("*"),
+            Self::Forward(remote) => remote.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.transport {
+            Transport::Udp => "@",
+            Transport::TcpOctetCounting => "@tcp://",
+            Transport::TcpLines => "@@",
+        };
+        if self.host.contains(':') {
+            write!(f, "{scheme}[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) => write!(f, "udp://{address}"),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::UnixDatagram(path) => write!(f, "unixgram://{}", path.display()),
+            Self::UnixStream(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}

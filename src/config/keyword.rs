@@ -1,0 +1,211 @@
+//! Keyword lines: `rotate_size 10M`, `listen udp://:514`, `include /etc/syslog.d/*.conf`.
+
+use std::path::PathBuf;
+
+use super::action::{bad_value, escape};
+use super::listen::listen_addresses;
+use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
+use super::selector::is_facility;
+use super::size;
+use super::{Escape, ListenAddress};
+
+/// What a keyword line says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Keyword<'a> {
+    Include(Piece<'a>),
+    Listen(Piece<'a>, Vec<ListenAddress>),
+    RotateSize(u64),
+    RotateCount(u32),
+    SecureMode(u8),
+    Notify(PathBuf),
+    UdpSize(usize),
+    AllowNetConsole(bool),
+    Escape(Escape),
+}
+
+impl PartialEq for Piece<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// Reads a keyword line; `None` if the first word has the shape of a selector.
+pub(super) fn parse(line: Piece<'_>) -> Option<Result<Keyword<'_>, Problem>> {
+    let end = line
+        .text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let (word, rest) = line.split_at(end.unwrap_or(line.text.len()));
+    if word.is_empty()
+        || !rest.text.starts_with(|c| c == '=' || BLANKS.contains(&c)) && !rest.is_empty()
+    {
+        return None;
+    }
+    let argument = rest.trim();
+    let argument = argument.strip_prefix("=").map_or(argument, Piece::trim);
+    Some(keyword(word, argument))
+}
+
+fn keyword<'a>(word: Piece<'a>, argument: Piece<'a>) -> Result<Keyword<'a>, Problem> {
+    let name = word.text;
+    if !KEYWORDS.contains(&name) {
+        return Err(unknown(word));
+    }
+    if argument.is_empty() {
+        let help = format!("write {name} and its value, see syslogd.conf(5)");
+        return Err(word.error("E105", format!("{name} has no value, line ignored"), help));
+    }
+    let bad = |message: String, help: &str| {
+        argument.error("E105", format!("{message}, line ignored"), help)
+    };
+    let value = argument.text;
+    Ok(match name {
+        "include" => Keyword::Include(argument),
+        "listen" => {
+            let found = listen_addresses(value);
+            let help = "write udp://ADDR:PORT, tcp://ADDR:PORT, unixgram:///PATH or unix:///PATH";
+            Keyword::Listen(argument, found.map_err(|message| bad(message, help))?)
+        }
+        "rotate_size" => Keyword::RotateSize(
+            size::size(value)
+                .map_err(|message| bad(message, "write for example rotate_size 10M; 0 is never"))?,
+        ),
+        "rotate_count" => Keyword::RotateCount(
+            size::count(value)
+                .map_err(|message| bad(message, "write for example rotate_count 5"))?,
+        ),
+        "secure_mode" => Keyword::SecureMode(match value {
+            "0" => 0,
+            "1" => 1,
+            "2" => 2,
+            other => {
+                let help = "0 listens to the network, 1 only sends to it, 2 does neither";
+                return Err(bad(
+                    format!("secure_mode is 0, 1 or 2, not {}", quoted(other)),
+                    help,
+                ));
+            }
+        }),
+        "notify" if value.starts_with('/') && !value.contains(BLANKS) => {
+            Keyword::Notify(PathBuf::from(value))
+        }
+        "notify" => {
+            let message = format!("{} is no absolute path of a program", quoted(value));
+            return Err(bad(
+                message,
+                "the program gets the log's path as its only argument",
+            ));
+        }
+        "udp_size" => {
+            let number = value
+                .parse::<usize>()
+                .ok()
+                .filter(|octets| UDP_SIZES.contains(octets));
+            let message = || {
+                bad(
+                    format!("udp_size {} is out of range", quoted(value)),
+                    "it is 480 to 65507 octets",
+                )
+            };
+            Keyword::UdpSize(number.ok_or_else(message)?)
+        }
+        "allow_net_console" => match value.to_ascii_lowercase().as_str() {
+            "yes" | "on" | "true" | "1" => Keyword::AllowNetConsole(true),
+            "no" | "off" | "false" | "0" => Keyword::AllowNetConsole(false),
+            other => return Err(bad_value(argument, name, other, &["yes", "no"])),
+        },
+        _ => Keyword::Escape(escape(argument)?),
+    })
+}
+
+/// From what every receiver takes (RFC 5426 3.2) to what IPv4 can carry.
+const UDP_SIZES: std::ops::RangeInclusive<usize> = 480..=65_507;
+
+fn unknown(word: Piece<'_>) -> Problem {
+    let name = word.text;
+    if is_facility(name) {
+        let message = format!("no priority in selector {}, rule ignored", quoted(name));
+        return word.error(
+            "E101",
+            message,
+            format!("write {name}.* for all priorities"),
+        );
+    }
+    if ["tls_", "sign_", "file_queue", "pipe_queue", "mem_size"]
+        .iter()
+        .any(|key| name.starts_with(key))
+    {
+        let message = format!("{name} is NetBSD's and not supported yet, line ignored");
+        return word.error("E110", message, "remove the line");
+    }
+    let near = suggestion(name, KEYWORDS);
+    let message = format!("unknown keyword {}, line ignored", quoted(name));
+    let help = format!(
+        "{near}a rule begins with facility.priority, keywords are listed in syslogd.conf(5)"
+    );
+    word.error("E105", message, help)
+}
+
+const KEYWORDS: [&str; 9] = [
+    "include",
+    "listen",
+    "rotate_size",
+    "rotate_count",
+    "secure_mode",
+    "notify",
+    "udp_size",
+    "allow_net_console",
+    "escape",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn section_5_keywords_take_a_value_with_or_without_an_equals_sign() {
+        for (line, want) in [
+            ("rotate_size 10M", Keyword::RotateSize(10 << 20)),
+            ("rotate_size=10M", Keyword::RotateSize(10 << 20)),
+            ("rotate_size = 10M", Keyword::RotateSize(10 << 20)),
+            ("rotate_size\t0", Keyword::RotateSize(0)),
+            ("rotate_count 0", Keyword::RotateCount(0)),
+            ("secure_mode 1", Keyword::SecureMode(1)),
+            ("udp_size 1024", Keyword::UdpSize(1024)),
+            (
+                "notify /bin/true",
+                Keyword::Notify(PathBuf::from("/bin/true")),
+            ),
+            ("allow_net_console yes", Keyword::AllowNetConsole(true)),
+            ("escape lossless", Keyword::Escape(Escape::Lossless)),
+            (
+                "include /etc/syslog.d/*.conf",
+                Keyword::Include(Piece::new("/etc/syslog.d/*.conf")),
+            ),
+        ] {
+            let got = parse(Piece::new(line)).and_then(Result::ok);
+            assert_eq!(got, Some(want), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_keyword_that_cannot_be_is_refused() {
+        for (line, code) in [
+            ("rotate_size", "E105"),
+            ("rotate_size x", "E105"),
+            ("secure_mode 3", "E105"),
+            ("notify true", "E105"),
+            ("udp_size 10", "E105"),
+            ("listen localhost", "E105"),
+            ("incldue /x", "E105"),
+            ("escape roman", "E103"),
+            ("allow_net_console maybe", "E103"),
+            ("mail /var/log/x", "E101"),
+            ("tls_ca = \"x\"", "E110"),
+        ] {
+            let got =
+                parse(Piece::new(line)).and_then(|result| result.err().map(|error| error.code));
+            assert_eq!(got, Some(code), "{line}");
+        }
+        assert!(parse(Piece::new("mail.* /f")).is_none());
+    }
+}

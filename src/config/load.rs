@@ -1,0 +1,339 @@
+//! Loading: files in, a [`Config`] and every diagnostic out.
+//!
+//! Each file begins without blocks, whatever holds where it is included; afterwards the outer blocks hold again.
+
+use std::path::{Path, PathBuf};
+
+use super::action;
+use super::check::{self, Draft};
+use super::condition::Blocks;
+use super::diagnostic::{Diagnostic, Sources, octets};
+use super::files::{Files, Found, LoadError};
+use super::foreign;
+use super::keyword::{self, Keyword};
+use super::line::{Line, lines};
+use super::piece::{BLANKS, Piece, Problem};
+use super::selector;
+use super::size::DEFAULT_ROTATE_COUNT;
+use super::{Config, ListenDecl, Rotation, RuleDecl, Span};
+
+/// What a load gave.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// What was understood.
+    pub config: Config,
+    /// What was not, in the order of files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the spans point into.
+    pub sources: Sources,
+}
+
+/// Reads a configuration and the files it includes. Blocks on the disk.
+///
+/// # Errors
+///
+/// The main file cannot be read or is not trusted: the caller may go on with [`builtin`]. Everything else is
+/// a diagnostic.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let mut loader = Loader::new(Files::Disk);
+    let text = Files::Disk.read(path)?;
+    loader.file(path, &text);
+    Ok(loader.finish())
+}
+
+/// Reads a configuration from memory; whatever it includes is missing.
+pub fn parse_str(name: &str, text: &str) -> Loaded {
+    parse_files(&[(name, text)])
+}
+
+/// Reads the first of some files in memory; includes are looked for among all of them.
+pub fn parse_files(files: &[(&str, &str)]) -> Loaded {
+    let mut loader = Loader::new(Files::Memory(files));
+    if let Some((name, text)) = files.first() {
+        loader.file(Path::new(name), text.as_bytes());
+    }
+    loader.finish()
+}
+
+/// What holds when there is no configuration file: errors to the console, panics to everyone.
+pub fn builtin() -> Loaded {
+    parse_str("built-in", "*.err /dev/console\n*.panic *\n")
+}
+
+struct Loader<'a> {
+    files: Files<'a>,
+    loaded: Loaded,
+    drafts: Vec<Draft>,
+    rotate_size: Option<u64>,
+    rotate_count: Option<u32>,
+    /// The files we are in, outermost first: as named, and as found.
+    chain: Vec<(PathBuf, PathBuf)>,
+}
+
+const DEEPEST: usize = 16;
+const MOST_FILES: usize = 1000;
+
+impl<'a> Loader<'a> {
+    fn new(files: Files<'a>) -> Self {
+        Self {
+            files,
+            loaded: Loaded::default(),
+            drafts: Vec::new(),
+            rotate_size: None,
+            rotate_count: None,
+            chain: Vec::new(),
+        }
+    }
+
+    fn finish(mut self) -> Loaded {
+        let count = self.rotate_count.unwrap_or(DEFAULT_ROTATE_COUNT);
+        let size = self.rotate_size.filter(|size| *size > 0);
+        let rotation = size.map(|size| Rotation { size, count });
+        self.loaded.config.settings.rotation = rotation;
+        self.loaded.config.rules =
+            check::settle(self.drafts, rotation, count, &mut self.loaded.diagnostics);
+        self.loaded
+            .diagnostics
+            .sort_by_key(|found| (found.span.file, found.span.start));
+        self.loaded
+    }
+
+    fn file(&mut self, path: &Path, octets: &[u8]) {
+        let (text, undecodable) = decode(octets);
+        let file = self
+            .loaded
+            .sources
+            .add(path.to_string_lossy(), text.as_str());
+        self.chain
+            .push((path.to_owned(), self.files.canonical(path)));
+        let mut blocks = Blocks::default();
+        for line in lines(file, &text) {
+            if is_text(&line, &undecodable) {
+                self.line(&line, &mut blocks);
+            } else {
+                let whole = Piece::new(&line.text);
+                let message = "this line is not UTF-8 text, line ignored";
+                self.report(
+                    &line,
+                    whole.error("E107", message, "save the file as UTF-8"),
+                );
+            }
+        }
+        self.chain.pop();
+    }
+
+    fn line(&mut self, line: &Line, blocks: &mut Blocks) {
+        let piece = Piece::new(&line.text);
+        if let Some(problem) = foreign::refuse(piece) {
+            return self.report(line, problem);
+        }
+        let mut problems = Vec::new();
+        if blocks.read(piece, &mut problems).is_none() {
+            match keyword::parse(without_comment(piece)) {
+                Some(Ok(keyword)) => self.keyword(keyword, line),
+                Some(Err(problem)) => problems.push(problem),
+                None => self.rule(piece, line, blocks, &mut problems),
+            }
+        }
+        for problem in problems {
+            self.report(line, problem);
+        }
+    }
+
+    fn rule(
+        &mut self,
+        piece: Piece<'_>,
+        line: &Line,
+        blocks: &Blocks,
+        problems: &mut Vec<Problem>,
+    ) {
+        let end = piece.split_at(piece.text.len()).1;
+        let (selector, rest) = piece.split_once(&BLANKS).unwrap_or((piece, end));
+        let action = without_comment(rest).trim();
+        if let Some(problem) = blank_in_selector(selector, action) {
+            problems.push(problem);
+            return;
+        }
+        let selection =
+            selector::parse(selector, problems).map_err(|problem| problems.push(problem));
+        let action_range = action.range();
+        let action = action::parse(action, problems).map_err(|problem| problems.push(problem));
+        if let (Ok(selection), Ok(action), Some(conditions)) =
+            (selection, action, blocks.conditions())
+        {
+            self.drafts.push(Draft {
+                decl: RuleDecl {
+                    selector: selection.pris,
+                    marks: selection.marks,
+                    conditions,
+                    destination: action.destination,
+                    format: action.format,
+                    settings: action.settings,
+                    span: line.whole(),
+                    action_span: line.span(action_range),
+                },
+                rotation: action.rotation,
+                sync_said: action.sync_said,
+            });
+        }
+    }
+
+    fn keyword(&mut self, keyword: Keyword<'_>, line: &Line) {
+        let settings = &mut self.loaded.config.settings;
+        match keyword {
+            Keyword::Include(argument) => self.include(argument, line),
+            Keyword::Listen(argument, addresses) => {
+                let span = line.span(argument.range());
+                let listens = addresses
+                    .into_iter()
+                    .map(|address| ListenDecl { address, span });
+                self.loaded.config.listens.extend(listens);
+            }
+            Keyword::RotateSize(size) => self.rotate_size = Some(size),
+            Keyword::RotateCount(count) => self.rotate_count = Some(count),
+            Keyword::SecureMode(mode) => settings.secure_mode = Some(mode),
+            Keyword::Notify(program) => settings.notify.push(program),
+            Keyword::UdpSize(octets) => settings.udp_size = Some(octets),
+            Keyword::AllowNetConsole(allowed) => settings.allow_net_console = allowed,
+            Keyword::Escape(escape) => settings.escape = escape,
+        }
+    }
+
+    fn include(&mut self, argument: Piece<'_>, line: &Line) {
+        let here = self
+            .chain
+            .last()
+            .and_then(|(path, _)| path.parent())
+            .unwrap_or(Path::new(""));
+        let pattern = here.join(argument.text);
+        let problem = match self.files.expand(&pattern) {
+            Found::Files(paths) => {
+                for path in paths {
+                    if let Err(problem) = self.included(&path, argument) {
+                        self.report(line, problem);
+                    }
+                }
+                return;
+            }
+            Found::Missing => {
+                let message = format!("{} does not exist", pattern.display());
+                if pattern
+                    .extension()
+                    .is_some_and(|extension| extension == "conf")
+                {
+                    let help = "create the file, or write a pattern such as *.conf, which may match nothing";
+                    argument.error("E106", message, help)
+                } else {
+                    argument.warning("W005", message, "create it, or remove the line")
+                }
+            }
+            Found::Invalid(reason) => {
+                let message = format!("this pattern cannot be used: {reason}");
+                argument.error(
+                    "E106",
+                    message,
+                    "write a path, in which * ? [ ] are wildcards",
+                )
+            }
+        };
+        self.report(line, problem);
+    }
+
+    fn included(&mut self, path: &Path, argument: Piece<'_>) -> Result<(), Problem> {
+        let canonical = self.files.canonical(path);
+        if let Some(first) = self.chain.iter().position(|(_, open)| *open == canonical) {
+            let around = self
+                .chain
+                .iter()
+                .skip(first)
+                .map(|(named, _)| named.as_path());
+            let names: Vec<String> = around
+                .chain([path])
+                .map(|name| name.display().to_string())
+                .collect();
+            let message = format!(
+                "files include each other in a circle: {}",
+                names.join(" -> ")
+            );
+            return Err(argument.error("E106", message, "remove this include"));
+        }
+        if self.chain.len() >= DEEPEST || self.loaded.sources.len() >= MOST_FILES {
+            let message = format!("more than {DEEPEST} files deep, or {MOST_FILES} files in all");
+            return Err(argument.error("E106", message, "include fewer files"));
+        }
+        let octets = self.files.read(path).map_err(|error| {
+            argument.error(
+                "E106",
+                format!("{error}, file ignored"),
+                "it is included here",
+            )
+        })?;
+        self.file(path, &octets);
+        Ok(())
+    }
+
+    fn report(&mut self, line: &Line, problem: Problem) {
+        self.loaded.diagnostics.push(Diagnostic {
+            severity: problem.severity,
+            code: problem.code,
+            message: problem.message,
+            span: line.span(problem.range),
+            help: problem.help,
+            secondary: Vec::new(),
+        });
+    }
+}
+
+/// `mail.info; news.info /f`: the classic mistake, which other daemons take for users.
+fn blank_in_selector(selector: Piece<'_>, action: Piece<'_>) -> Option<Problem> {
+    let action = action.strip_prefix(";").map_or(action, Piece::trim);
+    let (next, more) = action.split_once(&BLANKS)?;
+    let path = next.text.starts_with(['/', '-', '|', '@']);
+    let looks = next.text.contains('.') && !path && !more.trim().is_empty();
+    if !looks || selector::parse(next, &mut Vec::new()).is_err() {
+        return None;
+    }
+    let gap = Piece {
+        text: "",
+        start: selector.range().end,
+    };
+    let message = "a blank inside the selector, rule ignored";
+    Some(gap.error(
+        "E101",
+        message,
+        "remove this blank: a selector ends at the first one",
+    ))
+}
+
+/// What stands before a blank and `#`.
+fn without_comment(piece: Piece<'_>) -> Piece<'_> {
+    let found = piece.text.match_indices('#').map(|(offset, _)| offset);
+    let mut comment =
+        found.filter(|offset| piece.text.get(..*offset).unwrap_or("").ends_with(BLANKS));
+    comment
+        .next()
+        .map_or(piece, |offset| piece.split_at(offset).0)
+}
+
+/// UTF-8, with a replacement character for what is not, and where these are.
+fn decode(octets: &[u8]) -> (String, Vec<usize>) {
+    let mut text = String::with_capacity(octets.len());
+    let mut undecodable = Vec::new();
+    for chunk in octets.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            undecodable.push(text.len());
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    (text, undecodable)
+}
+
+fn is_text(line: &Line, undecodable: &[usize]) -> bool {
+    let Span { start, end, .. } = line.whole();
+    let first = undecodable.partition_point(|offset| octets(*offset) < start);
+    let inside = undecodable
+        .get(first)
+        .is_some_and(|offset| octets(*offset) < end);
+    !inside && !line.text.contains('\0')
+}

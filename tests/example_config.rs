@@ -1,0 +1,135 @@
+//! `syslogd.conf.example` is valid, and says what it seems to say.
+
+use std::path::Path;
+
+use syslogd::config::{self, Escape, Loaded, Sync};
+use syslogd::pri::{Facility, Pri, Severity};
+
+fn example() -> Loaded {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("syslogd.conf.example");
+    config::parse_str(
+        "syslogd.conf.example",
+        &std::fs::read_to_string(path).expect("readable"),
+    )
+}
+
+#[test]
+fn the_example_has_no_mistake() {
+    let loaded = example();
+    let shown: Vec<String> = loaded
+        .diagnostics
+        .iter()
+        .map(|found| found.render(&loaded.sources, false))
+        .collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+}
+
+#[test]
+fn the_example_sends_to_these_destinations() {
+    let loaded = example();
+    let got: Vec<String> = loaded
+        .config
+        .rules
+        .iter()
+        .map(|rule| rule.destination.to_string())
+        .collect();
+    let want = [
+        "/var/log/auth.log",
+        "/var/log/syslog",
+        "/var/log/kern.log",
+        "/var/log/messages",
+        "/var/log/mail.log",
+        "/var/log/mail.err",
+        "/var/log/daemon.log",
+        "/var/log/audit.log",
+        "*",
+        "operator,root",
+        "/dev/console",
+        "|/dev/xconsole",
+        "@192.0.2.1:514",
+        "@[2001:db8::1]:5514",
+        "@tcp://192.0.2.2:601",
+        "@@192.0.2.3:514",
+        "/var/log/logins.log",
+        "/var/log/daemons-but-cron.log",
+        "/var/log/network.log",
+        "/var/log/oom.log",
+        "/var/log/local1.log",
+    ];
+    assert_eq!(got, want);
+    let listens: Vec<String> = loaded
+        .config
+        .listens
+        .iter()
+        .map(|listen| listen.address.to_string())
+        .collect();
+    assert_eq!(listens, ["unixgram:///run/chroot/dev/log"]);
+}
+
+#[test]
+fn the_example_selects_these_messages() {
+    use Facility::{Auth, Authpriv, Cron, Daemon, Kern, Mail, News, User};
+    use Severity::{Critical, Debug, Error, Informational, Notice, Warning};
+    let loaded = example();
+    for (destination, facility, severity, want) in [
+        ("/var/log/auth.log", Authpriv, Debug, true),
+        ("/var/log/auth.log", Mail, Critical, false),
+        ("/var/log/syslog", User, Debug, true),
+        ("/var/log/syslog", Auth, Critical, false),
+        ("/var/log/messages", Kern, Warning, true),
+        ("/var/log/messages", Kern, Error, false),
+        ("/var/log/messages", Cron, Notice, false),
+        ("/var/log/daemon.log", Daemon, Informational, true),
+        ("/var/log/daemon.log", Daemon, Notice, false),
+        ("|/dev/xconsole", News, Critical, true),
+        ("|/dev/xconsole", News, Warning, false),
+    ] {
+        let mut rules = loaded.config.rules.iter();
+        let rule = rules
+            .find(|rule| rule.destination.to_string() == destination)
+            .expect("a rule");
+        let got = rule.selector.contains(Pri::of(facility, severity));
+        assert_eq!(
+            got,
+            want,
+            "{destination} {}.{}",
+            facility.name(),
+            severity.name()
+        );
+    }
+}
+
+#[test]
+fn the_example_sets_these_options() {
+    let loaded = example();
+    let settings_of = |destination: &str| {
+        let mut rules = loaded.config.rules.iter();
+        let rule = rules
+            .find(|rule| rule.destination.to_string() == destination)
+            .expect("a rule");
+        (rule.settings.clone(), rule.format)
+    };
+    let (mail, _) = settings_of("/var/log/mail.log");
+    let rotation = mail
+        .rotation
+        .map(|rotation| (rotation.size, rotation.count));
+    assert_eq!((mail.sync, rotation), (Sync::None, Some((10 << 20, 5))));
+    let (mail_err, _) = settings_of("/var/log/mail.err");
+    assert_eq!(
+        (mail_err.mode, mail_err.group.as_deref()),
+        (Some(0o640), Some("adm"))
+    );
+    let (audit, format) = settings_of("/var/log/audit.log");
+    assert_eq!(
+        (audit.sync, format.escape),
+        (Sync::Durable, Some(Escape::Lossless))
+    );
+    let settings = &loaded.config.settings;
+    let general = settings
+        .rotation
+        .map(|rotation| (rotation.size, rotation.count));
+    assert_eq!(
+        (general, settings.secure_mode),
+        (Some((50 << 20, 7)), Some(1))
+    );
+}
