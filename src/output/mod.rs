@@ -120,7 +120,11 @@ impl Sink {
     /// Opens again what is not the same any longer (SIGHUP).
     pub fn reopen(&mut self) {
         match self {
-            Self::File(file) => file.reopen(),
+            Self::File(file) => {
+                file.reopen();
+                // logrotate without `create` expects the file to be there again after SIGHUP.
+                drop(file.prepare());
+            }
             Self::Fifo(fifo) => fifo.reopen(),
             Self::Terminal(terminal) => terminal.reopen(),
             Self::Users(_) => {}
@@ -151,6 +155,14 @@ impl Sink {
         match self {
             Self::File(file) => file.sync(),
             Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => Ok(()),
+        }
+    }
+
+    /// Saves records that a failed sync may have lost; `None` where nothing is ever synced.
+    pub fn salvage(&mut self, block: &Block) -> Option<io::Result<PathBuf>> {
+        match self {
+            Self::File(file) => Some(file.salvage(block.octets())),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => None,
         }
     }
 }

@@ -279,7 +279,7 @@ mod tests {
         let mut all = Users::everyone().with_sources(sources);
         assert_eq!(all.write(&block, 0).records, 1);
         let host = gethostname().expect("a name").display().to_string();
-        let got = read(&mut master, 63 + host.len());
+        let got = read(&mut master, 67 + host.len());
         assert!(
             got.starts_with(&format!("\r\n\x07Message from syslogd@{host} at ")),
             "{got:?}"

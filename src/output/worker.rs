@@ -198,6 +198,10 @@ impl Worker {
                     loss: _,
                 }) => {
                     self.complain(&sentence, after);
+                    if self.sync == Sync::Second {
+                        // The wait may be longer than that second.
+                        self.sync_now();
+                    }
                     self.wait(after);
                 }
             }
@@ -206,7 +210,7 @@ impl Worker {
             self.orders.recovered();
         }
         if self.sync == Sync::Durable {
-            self.sync_now();
+            self.sync_durably(block);
         }
     }
 
@@ -272,6 +276,25 @@ impl Worker {
             if self.sink.write(&block, 0).records > 0 && self.sync != Sync::None {
                 self.unsynced_since.get_or_insert(now);
             }
+        }
+    }
+
+    /// Nothing else is taken before these records are on the disk, here or in a file beside.
+    fn sync_durably(&mut self, block: &Block) {
+        if self.unsynced_since.take().is_none() {
+            return;
+        }
+        let Err(error) = self.sink.sync() else { return };
+        let name = &self.name;
+        match self.sink.salvage(block) {
+            Some(Ok(path)) => {
+                let path = path.display();
+                tracing::error!("cannot sync {name}: {error}; its last records are in {path} too");
+            }
+            Some(Err(second)) => tracing::error!(
+                "cannot sync {name}: {error}, nor save its last records beside: {second}"
+            ),
+            None => {}
         }
     }
 

@@ -245,3 +245,14 @@ fn s8_without_a_new_file_the_renamed_one_is_written_on() {
     let got = fs::read_to_string(dir.path().join("log.0")).expect("a file");
     assert_eq!(got, "aaa\nbbb\n");
 }
+
+#[test]
+fn s7_salvaged_records_never_replace_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut file = file(&dir.path().join("log"), OutputSettings::default());
+    for want in ["log.recovered-0", "log.recovered-1"] {
+        let path = file.salvage(b"a\n").expect("saved");
+        assert_eq!(path, dir.path().join(want));
+        assert_eq!(fs::read(path).expect("a file"), b"a\n");
+    }
+}

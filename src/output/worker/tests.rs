@@ -1,11 +1,15 @@
+use super::super::place::Place;
 use super::super::repeat::{Head, Style};
+use super::super::rotate::{Form, Series};
 use super::super::{Surroundings, compress::Compressor};
 use super::*;
 use crate::config::Destination;
 use crate::counters::OutputCounters;
 use crate::pri::{Facility, Pri, Severity};
 use crate::route::inbox::{Inbox, inbox};
+use flate2::read::MultiGzDecoder;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,16 +30,30 @@ fn block(lines: &[&str]) -> Block {
 }
 
 fn parts(path: &Path, folding: Folding) -> (Inbox, Worker, Arc<OutputCounters>) {
+    let settings = OutputSettings::default();
+    let compressor = Arc::new(Compressor::default());
+    parts_of(
+        &Destination::File(path.into()),
+        &settings,
+        folding,
+        &compressor,
+    )
+}
+
+fn parts_of(
+    destination: &Destination,
+    settings: &OutputSettings,
+    folding: Folding,
+    compressor: &Arc<Compressor>,
+) -> (Inbox, Worker, Arc<OutputCounters>) {
     let counters = Arc::new(OutputCounters::default());
-    let name = path.display().to_string();
-    let (inbox, orders) = inbox(name.clone(), 1 << 20, Arc::clone(&counters));
+    let name = format!("{destination:?}");
+    let (inbox, orders) = inbox(name.clone(), 1 << 22, Arc::clone(&counters));
     let surroundings = Surroundings {
-        compressor: Arc::new(Compressor::default()),
+        compressor: Arc::clone(compressor),
         notify: Arc::new([]),
     };
-    let settings = OutputSettings::default();
-    let sink = Sink::open(&Destination::File(path.into()), &settings, &surroundings);
-    let sink = sink.expect("a file is local");
+    let sink = Sink::open(destination, settings, &surroundings).expect("it is local");
     let worker = Worker::new(name, sink, orders, settings.sync, folding);
     (inbox, worker, counters)
 }
@@ -121,4 +139,76 @@ fn the_end_is_told_once_and_then_the_tries_come_quickly() {
     let before = Instant::now();
     worker.wait(Duration::from_secs(300));
     assert!(before.elapsed() < Duration::from_secs(100));
+}
+
+#[test]
+fn s1_what_a_full_fifo_does_not_take_is_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let settings = OutputSettings::default();
+    let compressor = Arc::new(Compressor::default());
+    let (inbox, worker, counters) = parts_of(
+        &Destination::Fifo(path),
+        &settings,
+        Folding::Off,
+        &compressor,
+    );
+    let line = format!("h a: {}", "x".repeat(1000));
+    for _ in 0..10 {
+        offer(&inbox, &vec![line.as_str(); 20]);
+    }
+    drop(inbox);
+    worker.run();
+    assert!(counters.written.get() >= 60, "{}", counters.written.get());
+    assert!(counters.dropped(Loss::FifoFull).get() > 0);
+    assert_eq!((counters.enqueued.get(), counters.queued()), (200, 0));
+    assert!(counters.balance());
+}
+
+#[test]
+fn s8_rotated_files_together_are_the_stream() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    for sync in [Sync::None, Sync::Durable] {
+        let settings = OutputSettings {
+            rotation: Some(crate::config::Rotation {
+                size: 1000,
+                count: 1000,
+            }),
+            sync,
+            ..OutputSettings::default()
+        };
+        let compressor = Arc::new(Compressor::default());
+        let destination = Destination::File(path.clone());
+        let (inbox, worker, counters) =
+            parts_of(&destination, &settings, Folding::Off, &compressor);
+        for number in 0..300 {
+            offer(&inbox, &[format!("h a: {sync:?} {number}").as_str()]);
+        }
+        inbox.order(Order::Rotate);
+        drop(inbox);
+        worker.run();
+        // Stopped anywhere: each file is there plain or compressed.
+        compressor.stop();
+        assert_eq!(counters.written.get(), 300);
+    }
+    let place = Place::resolve(&path).expect("a place");
+    let series = Series::new(place);
+    let mut got = String::new();
+    for aged in series.list().expect("a list").into_iter().rev() {
+        let mut text = String::new();
+        let file = fs::File::open(dir.path().join(series.name_of(aged))).expect("a file");
+        match aged.form {
+            Form::Plain => (&file).read_to_string(&mut text),
+            Form::Gzip => MultiGzDecoder::new(&file).read_to_string(&mut text),
+        }
+        .expect("text");
+        got.push_str(&text);
+    }
+    let want: String = ["None", "Durable"]
+        .iter()
+        .flat_map(|sync| (0..300).map(move |number| format!("t h a: {sync} {number}\n")))
+        .collect();
+    assert_eq!(got, want);
 }
