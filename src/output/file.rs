@@ -1,1 +1,516 @@
-//! (in work)
+//! A log file: appended to in whole records, opened with care, rotated between records.
+//!
+//! ```text
+//! write ──► still the same inode? (once a second) ──► room before the size limit? ──► write(2)
+//!               └─ no: reopen                             └─ no: rotate
+//! ```
+//!
+//! Devices such as `/dev/null` and `/dev/stdout` are files too, but never rotated (reliability S6).
+//! The limit: the check of the inode is made at a write; an idle file that was moved is noticed then.
+
+use std::ffi::OsString;
+use std::fs::File as Descriptor;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::unistd::{Group, User, write};
+
+use super::compress::Compressor;
+use super::place::{Ownership, Place, Refusal, is_trusted, kind, kind_name};
+use super::rotate::Series;
+use super::{Stop, Written};
+use crate::block::Block;
+use crate::config::{OutputSettings, Sync};
+use crate::counters::Loss;
+
+/// How long a reopened or moved path may go unnoticed.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// A disk that is full is tried this often.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// Failing files are tried after 1, 2, 4 … up to so many seconds.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// After a rotation failed the file grows on for so long.
+const ROTATION_RETRY: Duration = Duration::from_secs(30);
+
+/// So many files of recovered records are made before somebody has to look.
+const SALVAGED: u32 = 1000;
+
+/// One file that messages are appended to.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    settings: OutputSettings,
+    compressor: Arc<Compressor>,
+    notify: Arc<[PathBuf]>,
+    open: Option<Open>,
+    back_off: Duration,
+    torn: Option<Torn>,
+    torn_tails: u64,
+}
+
+/// The file that is open.
+#[derive(Debug)]
+struct Open {
+    file: Descriptor,
+    regular: bool,
+    inode: (u64, u64),
+    checked: Instant,
+    /// The path names no file, since the new one could not be made: this one is all we have.
+    adrift: bool,
+    series: Option<Arc<Series>>,
+    rotate_after: Option<Instant>,
+}
+
+/// A record of which only the beginning was written.
+#[derive(Clone, Copy, Debug)]
+struct Torn {
+    written: usize,
+    size: u64,
+}
+
+impl File {
+    /// Names a file. It is opened by the first write, so that this cannot fail.
+    pub fn new(
+        path: PathBuf,
+        settings: OutputSettings,
+        compressor: Arc<Compressor>,
+        notify: Arc<[PathBuf]>,
+    ) -> Self {
+        Self {
+            path,
+            settings,
+            compressor,
+            notify,
+            open: None,
+            back_off: Duration::ZERO,
+            torn: None,
+            torn_tails: 0,
+        }
+    }
+
+    /// Takes new settings; they hold from the next record, `mode` and the like from the next new file.
+    pub fn update(&mut self, settings: OutputSettings) {
+        self.settings = settings;
+    }
+
+    /// How often a line feed had to be added, since the last line of the file had none.
+    pub fn torn_tails(&self) -> u64 {
+        self.torn_tails
+    }
+
+    /// Has the path looked at by the next write, however recently it was.
+    pub fn reopen(&mut self) {
+        self.back_off = Duration::ZERO;
+        if let Some(open) = &self.open
+            && !open.is_at(&self.path)
+        {
+            self.close();
+        }
+    }
+
+    /// Opens the file, if it is not, without writing to it.
+    ///
+    /// # Errors
+    /// As a write that was refused.
+    pub fn prepare(&mut self) -> Result<(), Stop> {
+        self.ready().map(|_| ())
+    }
+
+    /// Rotates now, whatever the size is; an empty file stays.
+    pub fn rotate(&mut self) {
+        let size = self.open.as_ref().and_then(Open::size);
+        if self.settings.rotation.is_some() && size.is_some_and(|size| size > 0) {
+            self.rotate_open();
+        }
+    }
+
+    /// Waits until what was written is on the disk.
+    ///
+    /// # Errors
+    /// As fdatasync(2); pages may be lost then, and a second try would not tell.
+    pub fn sync(&mut self) -> io::Result<()> {
+        match &self.open {
+            Some(open) if open.regular => open.file.sync_data(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Puts records that a failed [`sync`](Self::sync) may have lost into a file beside this one, on the
+    /// disk when it returns: `log.recovered-0` and so on. A second fdatasync(2) would only pretend
+    /// (reliability 0.6, S7).
+    ///
+    /// # Errors
+    /// As open(2), write(2), and fdatasync(2).
+    pub fn salvage(&mut self, octets: &[u8]) -> io::Result<PathBuf> {
+        self.open = None;
+        self.torn = None;
+        let place = Place::resolve(&self.path).map_err(io::Error::other)?;
+        for number in 0..SALVAGED {
+            let mut name = place.name().to_owned();
+            name.push(format!(".recovered-{number}"));
+            let mut file: Descriptor = match place.create(&name, &self.ownership()) {
+                Err(Refusal::System(Errno::EEXIST)) => continue,
+                created => created.map_err(io::Error::other)?.into(),
+            };
+            file.write_all(octets)?;
+            file.sync_data()?;
+            place.sync()?;
+            return Ok(place.directory().join(name));
+        }
+        Err(io::Error::other("too many recovered files"))
+    }
+
+    /// Writes the records from number `from` on, as many as it can.
+    pub fn write(&mut self, block: &Block, from: usize) -> Written {
+        let mut next = from;
+        while next < block.len() {
+            let before = next;
+            let stopped = match self.ready() {
+                Ok(size) => self.write_some(block, &mut next, size),
+                Err(stop) => Some(stop),
+            };
+            if stopped.is_some() || next == before {
+                let records = next - from;
+                return Written { records, stopped };
+            }
+        }
+        Written {
+            records: next - from,
+            stopped: None,
+        }
+    }
+
+    /// One write(2) of the records that fit before the next rotation.
+    fn write_some(&mut self, block: &Block, next: &mut usize, size: u64) -> Option<Stop> {
+        let start = block.start_of(*next);
+        let mut last = block.len();
+        if let Some(open) = &self.open
+            && let (true, Some(rotation)) = (open.regular, self.settings.rotation)
+            && open
+                .rotate_after
+                .is_none_or(|after| after <= Instant::now())
+        {
+            let ends = block.records()[*next..].iter();
+            let fits = |end: usize| size + (end - start) as u64 <= rotation.size;
+            let fitting = ends.take_while(|record| fits(record.end as usize)).count();
+            match (fitting, size, self.torn) {
+                (0, 0, _) | (0, _, Some(_)) => last = *next + 1,
+                (0, _, None) => {
+                    self.rotate_open();
+                    // The next round sees the new file, or that rotation is put off.
+                    return match self.ready() {
+                        Ok(size) => self.write_some(block, next, size),
+                        Err(stop) => Some(stop),
+                    };
+                }
+                (fitting, _, _) => last = *next + fitting,
+            }
+        }
+        let mut begin = start + self.resume(size);
+        let end = block.start_of(last);
+        while begin < end {
+            let Some(open) = &self.open else {
+                return None;
+            };
+            match write(&open.file, &block.octets()[begin..end]) {
+                Ok(0) => return Some(self.fail(Errno::EIO)),
+                Ok(count) => begin += count,
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    while *next < last && block.start_of(*next + 1) <= begin {
+                        *next += 1;
+                    }
+                    let written = begin - block.start_of(*next);
+                    let size = open.size();
+                    self.torn = size
+                        .filter(|_| written > 0)
+                        .map(|size| Torn { written, size });
+                    return Some(self.fail(errno));
+                }
+            }
+        }
+        self.torn = None;
+        self.back_off = Duration::ZERO;
+        *next = last;
+        None
+    }
+
+    /// How much of the record is in the file already. Only if nobody touched the file since: else the
+    /// torn line is ended, and the record written whole.
+    fn resume(&mut self, size: u64) -> usize {
+        match self.torn.take() {
+            None => 0,
+            Some(torn) if torn.size == size => {
+                self.torn = Some(torn);
+                torn.written
+            }
+            Some(_) => {
+                self.end_line();
+                0
+            }
+        }
+    }
+
+    /// Writes a line feed if the last line has none.
+    fn end_line(&mut self) {
+        let Some(open) = &self.open else { return };
+        if open.last_octet().is_some_and(|last| last != b'\n') {
+            // If this fails, the record that follows meets the same error, and that is reported.
+            if write(&open.file, b"\n") == Ok(1) {
+                self.torn_tails += 1;
+                let path = self.path.display();
+                tracing::info!("the last line of {path} had been cut off; it was ended");
+            }
+        }
+    }
+
+    /// The file, opened anew if need be; returns its size.
+    fn ready(&mut self) -> Result<u64, Stop> {
+        if let Some(open) = &mut self.open
+            && open.checked.elapsed() >= CHECK
+        {
+            open.checked = Instant::now();
+            if !open.is_at(&self.path) {
+                if open.adrift {
+                    self.replace_adrift();
+                } else {
+                    self.close();
+                }
+            }
+        }
+        if self.open.is_none() {
+            match self.open_path() {
+                Ok(open) => {
+                    self.open = Some(open);
+                    self.recover();
+                    self.end_line();
+                }
+                Err(refusal) => {
+                    let verb = if matches!(refusal, Refusal::System(_)) {
+                        "cannot open"
+                    } else {
+                        "refused to open"
+                    };
+                    let path = self.path.display();
+                    return Err(self.later(format!("{verb} {path}: {refusal}"), Loss::Io));
+                }
+            }
+        }
+        Ok(self.open.as_ref().and_then(Open::size).unwrap_or(0))
+    }
+
+    fn replace_adrift(&mut self) {
+        if let Ok(open) = self.open_path() {
+            self.torn = None;
+            self.open = Some(open);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.torn = None;
+            if self.settings.sync != Sync::None
+                && open.regular
+                && let Err(error) = open.file.sync_data()
+            {
+                let path = self.path.display();
+                tracing::error!("cannot sync what was {path}: {error}; its last lines may be lost");
+            }
+        }
+    }
+
+    fn fail(&mut self, errno: Errno) -> Stop {
+        let sentence = format!("cannot write {}: {}", self.path.display(), errno.desc());
+        if matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) {
+            return Stop::Retry {
+                after: FULL_RETRY,
+                loss: Loss::NoSpace,
+                sentence,
+            };
+        }
+        self.open = None;
+        self.torn = None;
+        self.later(sentence, Loss::Io)
+    }
+
+    fn later(&mut self, sentence: String, loss: Loss) -> Stop {
+        self.back_off = (self.back_off * 2).clamp(Duration::from_secs(1), LONGEST_RETRY);
+        Stop::Retry {
+            after: self.back_off,
+            loss,
+            sentence,
+        }
+    }
+
+    fn rotate_open(&mut self) {
+        let (Some(open), Some(rotation)) = (&mut self.open, self.settings.rotation) else {
+            return;
+        };
+        let Some(series) = open.series.clone() else {
+            return;
+        };
+        let path = self.path.display();
+        if let Err(error) = open.file.sync_data() {
+            tracing::warn!("cannot sync {path} before its rotation: {error}");
+        }
+        match series.rotate(open.file.as_fd(), rotation.count) {
+            Ok(file) => {
+                self.torn = None;
+                self.open = open_regular(file, Some(Arc::clone(&series)));
+                self.compressor.enqueue(&series);
+                series.notify(&self.notify);
+            }
+            Err(unfinished) => {
+                let next = ROTATION_RETRY.as_secs();
+                tracing::warn!(
+                    "cannot rotate {path}: {unfinished}; it grows on, next try in {next} s"
+                );
+                open.rotate_after = Some(Instant::now() + ROTATION_RETRY);
+                open.adrift = unfinished.set_aside;
+            }
+        }
+    }
+
+    /// Tidies up what a crash left of a rotation.
+    fn recover(&self) {
+        if let (
+            Some(_),
+            Some(Open {
+                series: Some(series),
+                ..
+            }),
+        ) = (self.settings.rotation, &self.open)
+        {
+            if let Err(errno) = series.recover() {
+                let (path, why) = (self.path.display(), errno.desc());
+                tracing::warn!("cannot tidy the rotated files of {path}: {why}");
+            }
+            self.compressor.enqueue(series);
+        }
+    }
+
+    fn open_path(&self) -> Result<Open, Refusal> {
+        if let Some(standard) = standard_stream(&self.path) {
+            let stat = fstat(&standard)?;
+            return Ok(Open::new(standard, &stat, None));
+        }
+        let place = Place::resolve(&self.path)?;
+        let (file, stat) = self.open_in(&place)?;
+        let regular = kind(&stat) == SFlag::S_IFREG;
+        if !regular && kind(&stat) != SFlag::S_IFCHR {
+            return Err(Refusal::Kind(kind_name(&stat)));
+        }
+        if regular && stat.st_nlink > 1 {
+            return Err(Refusal::HardLinks(stat.st_nlink));
+        }
+        if place.is_shared() && !is_trusted(&stat) {
+            return Err(Refusal::Foreign);
+        }
+        // It was for the opening only: a FIFO would have hung.
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+        let series = regular.then(|| Arc::new(Series::new(place)));
+        Ok(Open::new(file, &stat, series))
+    }
+
+    fn open_in(&self, place: &Place) -> Result<(OwnedFd, FileStat), Refusal> {
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NONBLOCK;
+        let name = place.name();
+        let file = match place.open(name, flags) {
+            Err(Refusal::System(Errno::ENOENT)) => match place.create(name, &self.ownership()) {
+                // Somebody was faster: then it is an existing file.
+                Err(Refusal::System(Errno::EEXIST)) => place.open(name, flags)?,
+                created => {
+                    place.sync().ok();
+                    created?
+                }
+            },
+            opened => opened?,
+        };
+        let stat = fstat(&file)?;
+        Ok((file, stat))
+    }
+
+    /// Whom a new file shall belong to: readable for group `adm`, where that exists (S6).
+    fn ownership(&self) -> Ownership {
+        let path = self.path.display();
+        let owner = self.settings.owner.as_deref().and_then(|name| {
+            let user = User::from_name(name).ok().flatten();
+            if user.is_none() {
+                tracing::warn!("{path}: no user is called {name:?}; the new file is our own");
+            }
+            user.map(|user| user.uid)
+        });
+        let named = self.settings.group.as_deref();
+        let group = Group::from_name(named.unwrap_or("adm")).ok().flatten();
+        if let (Some(name), None) = (named, &group) {
+            tracing::warn!("{path}: no group is called {name:?}; the new file is of our own");
+        }
+        Ownership {
+            mode: self.settings.mode.unwrap_or(0o640),
+            owner,
+            group: group.map(|group| group.gid),
+        }
+    }
+}
+
+impl Open {
+    fn new(file: OwnedFd, stat: &FileStat, series: Option<Arc<Series>>) -> Self {
+        Self {
+            file: file.into(),
+            regular: kind(stat) == SFlag::S_IFREG,
+            inode: (stat.st_dev, stat.st_ino),
+            checked: Instant::now(),
+            adrift: false,
+            series,
+            rotate_after: None,
+        }
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let same = |meta: std::fs::Metadata| (meta.dev(), meta.ino()) == self.inode;
+        standard_stream(path).is_some() || std::fs::metadata(path).is_ok_and(same)
+    }
+
+    fn size(&self) -> Option<u64> {
+        let meta = self.file.metadata().ok();
+        meta.filter(|_| self.regular).map(|meta| meta.size())
+    }
+
+    /// The last octet; `None` if there is none, or it may not be read.
+    fn last_octet(&self) -> Option<u8> {
+        use std::os::fd::AsRawFd;
+        let at = self.size()?.checked_sub(1)?;
+        let readable = Descriptor::open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()?;
+        let mut last = [0];
+        readable.read_exact_at(&mut last, at).ok()?;
+        Some(last[0])
+    }
+}
+
+fn open_regular(file: OwnedFd, series: Option<Arc<Series>>) -> Option<Open> {
+    let stat = fstat(&file).ok()?;
+    Some(Open::new(file, &stat, series))
+}
+
+/// `/dev/stdout` and `/dev/stderr` are what we were given, whatever that is: a socket cannot be opened.
+fn standard_stream(path: &Path) -> Option<OwnedFd> {
+    let path: OsString = path.into();
+    match path.to_str()? {
+        "/dev/stdout" => io::stdout().as_fd().try_clone_to_owned().ok(),
+        "/dev/stderr" => io::stderr().as_fd().try_clone_to_owned().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

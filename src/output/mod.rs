@@ -1,18 +1,33 @@
 //! Octets out: one file for each kind of destination, and one worker for each output.
+//!
+//! ```text
+//! let sink = Sink::open(&destination, &settings, &surroundings)?;
+//! let worker = output::spawn(name, sink, orders, settings.sync, folding)?;
+//! ```
+//!
+//! A destination that cannot be opened is no error here: its worker tries again, and says so.
 
 pub mod compress;
 pub mod fifo;
 pub mod file;
 pub mod forward;
+pub mod place;
 pub mod repeat;
 pub mod rotate;
 pub mod terminal;
 pub mod users;
 pub mod worker;
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::block::Block;
+use crate::config::{Destination, OutputSettings, Sync};
 use crate::counters::Loss;
+use crate::route::inbox::Orders;
 
 /// How far a sink came with a block.
 #[derive(Debug)]
@@ -37,4 +52,134 @@ pub enum Stop {
     },
     /// This record is lost; go on with the next.
     Drop(Loss),
+}
+
+/// What all outputs of a daemon share.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The thread that compresses rotated files.
+    pub compressor: Arc<compress::Compressor>,
+    /// The programs that are started after a rotation.
+    pub notify: Arc<[PathBuf]>,
+}
+
+/// Where records go in the end.
+#[derive(Debug)]
+pub enum Sink {
+    /// A file or device.
+    File(Box<file::File>),
+    /// A named pipe.
+    Fifo(fifo::Fifo),
+    /// A terminal, by its path.
+    Terminal(terminal::Terminal),
+    /// The terminals of some or all users.
+    Users(users::Users),
+}
+
+impl Sink {
+    /// The sink of a local destination; `None` for a forward. Nothing is opened yet.
+    pub fn open(
+        destination: &Destination,
+        settings: &OutputSettings,
+        surroundings: &Surroundings,
+    ) -> Option<Self> {
+        Some(match destination {
+            Destination::File(path) => Self::File(Box::new(file::File::new(
+                path.clone(),
+                settings.clone(),
+                Arc::clone(&surroundings.compressor),
+                Arc::clone(&surroundings.notify),
+            ))),
+            Destination::Fifo(path) => Self::Fifo(fifo::Fifo::new(path.clone())),
+            Destination::Terminal(path) => Self::Terminal(terminal::Terminal::new(path.clone())),
+            Destination::Users(names) => Self::Users(users::Users::named(names.clone())),
+            Destination::Everyone => Self::Users(users::Users::everyone()),
+            Destination::Forward(_) => return None,
+        })
+    }
+
+    /// Writes the records of a block from number `from` on, as many as it can.
+    pub fn write(&mut self, block: &Block, from: usize) -> Written {
+        match self {
+            Self::File(file) => file.write(block, from),
+            Self::Fifo(fifo) => fifo.write(block, from),
+            Self::Terminal(terminal) => terminal.write(block, from),
+            Self::Users(users) => users.write(block, from),
+        }
+    }
+
+    /// Opens a file early, so that it is there before its first message. Errors wait for that.
+    pub fn prepare(&mut self) {
+        match self {
+            // The first write meets the same obstacle, and tells of it.
+            Self::File(file) => drop(file.prepare()),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => {}
+        }
+    }
+
+    /// Opens again what is not the same any longer (SIGHUP).
+    pub fn reopen(&mut self) {
+        match self {
+            Self::File(file) => {
+                file.reopen();
+                // logrotate without `create` expects the file to be there again after SIGHUP.
+                drop(file.prepare());
+            }
+            Self::Fifo(fifo) => fifo.reopen(),
+            Self::Terminal(terminal) => terminal.reopen(),
+            Self::Users(_) => {}
+        }
+    }
+
+    /// Rotates now, where there is something to rotate.
+    pub fn rotate(&mut self) {
+        match self {
+            Self::File(file) => file.rotate(),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => {}
+        }
+    }
+
+    /// Takes new settings.
+    pub fn update(&mut self, settings: OutputSettings) {
+        match self {
+            Self::File(file) => file.update(settings),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => {}
+        }
+    }
+
+    /// Waits until the disk has what was written.
+    ///
+    /// # Errors
+    /// As fdatasync(2).
+    pub fn sync(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.sync(),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => Ok(()),
+        }
+    }
+
+    /// Saves records that a failed sync may have lost; `None` where nothing is ever synced.
+    pub fn salvage(&mut self, block: &Block) -> Option<io::Result<PathBuf>> {
+        match self {
+            Self::File(file) => Some(file.salvage(block.octets())),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => None,
+        }
+    }
+}
+
+/// Starts the worker of an output. It ends when its inbox is closed and empty.
+///
+/// # Errors
+/// If the system has no room for another thread.
+pub fn spawn(
+    name: String,
+    sink: Sink,
+    orders: Orders,
+    sync: Sync,
+    folding: repeat::Folding,
+) -> io::Result<JoinHandle<()>> {
+    let worker = worker::Worker::new(name, sink, orders, sync, folding);
+    std::thread::Builder::new()
+        .name("output".into())
+        .spawn(move || worker.run())
 }

@@ -1,1 +1,465 @@
-//! (in work)
+//! The rotated files of one log: `log`, `log.0`, `log.1.gz`, `log.2.gz`, …, the newest first.
+//!
+//! ```text
+//! log.2.gz -> log.3.gz     the oldest first, never over another file (RENAME_NOREPLACE);
+//! log.1.gz -> log.2.gz     what would be past COUNT is unlinked before
+//! log.0    -> log.1        from here on due for compression
+//! log      -> log.0        plain, so that `tail -F` can finish it
+//! .log.new -> log          made with the mode and owner of the file it replaces
+//! ```
+//!
+//! Wherever a crash stops this, every record is in exactly one file and only a number may be missing;
+//! [`Series::recover`] closes such holes. The limit: file names, not contents; those of a log called
+//! `log` must not be outputs themselves.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, fstat};
+
+use super::place::{Ownership, Place, Refusal};
+
+/// One log and its rotated files. The worker and the compressor share it.
+#[derive(Debug)]
+pub struct Series {
+    place: Place,
+    names: Mutex<()>,
+    notifying: AtomicBool,
+}
+
+/// Whether a rotated file is compressed.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Form {
+    /// `log.1`
+    Plain,
+    /// `log.1.gz`
+    Gzip,
+}
+
+/// A rotated file.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Aged {
+    /// Its number; 0 is the newest.
+    pub number: u32,
+    /// Whether it is compressed.
+    pub form: Form,
+}
+
+/// A rotation that stopped half way.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Unfinished {
+    /// Whether the open file was renamed already: it is then to be written on, under its new name.
+    pub set_aside: bool,
+    /// What went wrong.
+    pub why: Refusal,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Step {
+    Unlink(OsString),
+    Rename(OsString, OsString),
+    Create,
+    Install,
+    SyncDirectory,
+}
+
+impl Series {
+    /// The series of the log at this place.
+    pub fn new(place: Place) -> Self {
+        Self {
+            place,
+            names: Mutex::new(()),
+            notifying: AtomicBool::new(false),
+        }
+    }
+
+    /// The log's own path.
+    pub fn path(&self) -> PathBuf {
+        self.place.directory().join(self.place.name())
+    }
+
+    /// Where the log is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// While this is held no file of the series changes its name.
+    pub fn lock(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of a rotated file.
+    pub fn name_of(&self, aged: Aged) -> OsString {
+        name_of(self.place.name(), aged)
+    }
+
+    /// The rotated files that are there, the newest first.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn list(&self) -> nix::Result<Vec<Aged>> {
+        let mut aged: Vec<_> = self
+            .entries()?
+            .iter()
+            .filter_map(|entry| self.parse(entry))
+            .collect();
+        aged.sort_unstable();
+        Ok(aged)
+    }
+
+    /// Removes our temporary files and closes the holes that a crash left, but for a missing `log.0`.
+    ///
+    /// # Errors
+    /// As readdir(3) and renameat2(2); whatever was not done is harmless and done next time.
+    pub fn recover(&self) -> nix::Result<()> {
+        let _names = self.lock();
+        let own = [&b"."[..], self.place.name().as_bytes(), b"."].concat();
+        for entry in self.entries()? {
+            if let Some(rest) = entry.as_bytes().strip_prefix(own.as_slice())
+                && (rest == b"new" || rest.ends_with(b".gz.tmp"))
+            {
+                self.place.unlink(&entry)?;
+            }
+        }
+        let mut numbers: Vec<_> = self.list()?.into_iter().filter(|a| a.number > 0).collect();
+        numbers.sort_unstable();
+        let (mut before, mut number) = (0, 0);
+        for aged in numbers {
+            number += u32::from(aged.number != before);
+            before = aged.number;
+            if aged.number != number {
+                let closed = Aged { number, ..aged };
+                self.place
+                    .rename(&self.name_of(aged), &self.name_of(closed))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves every file one up, and puts a new, empty file in the place of `open`, which is the log.
+    ///
+    /// # Errors
+    /// The steps up to the one that failed are done, and none is undone: no record is lost by that.
+    pub fn rotate(&self, open: BorrowedFd<'_>, count: u32) -> Result<OwnedFd, Unfinished> {
+        let _names = self.lock();
+        let early = |errno: Errno| Unfinished {
+            set_aside: false,
+            why: Refusal::System(errno),
+        };
+        let like = Ownership::of(&fstat(open).map_err(early)?);
+        let aged = self.list().map_err(early)?;
+        let mut created = None;
+        let mut set_aside = false;
+        for step in plan(self.place.name(), &aged, count) {
+            self.perform(&step, &like, &mut created)
+                .map_err(|why| Unfinished { set_aside, why })?;
+            set_aside |= matches!(&step, Step::Rename(from, _) if from == self.place.name());
+        }
+        created.ok_or(Unfinished {
+            set_aside,
+            why: Refusal::System(Errno::ENOENT),
+        })
+    }
+
+    fn perform(
+        &self,
+        step: &Step,
+        like: &Ownership,
+        created: &mut Option<OwnedFd>,
+    ) -> Result<(), Refusal> {
+        let temporary = self.temporary();
+        match step {
+            Step::Unlink(name) => self.place.unlink(name)?,
+            Step::Rename(from, to) => self.place.rename(from, to)?,
+            Step::Create => {
+                self.place.unlink(&temporary)?;
+                *created = Some(self.place.create(&temporary, like)?);
+            }
+            Step::Install => {
+                if let Err(error) = self.place.rename(&temporary, self.place.name()) {
+                    self.place.unlink(&temporary)?;
+                    return Err(error.into());
+                }
+            }
+            Step::SyncDirectory => self.place.sync()?,
+        }
+        Ok(())
+    }
+
+    fn temporary(&self) -> OsString {
+        let parts = [&b"."[..], self.place.name().as_bytes(), b".new"];
+        OsString::from_vec(parts.concat())
+    }
+
+    fn entries(&self) -> nix::Result<Vec<OsString>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = Dir::openat(self.place.as_fd(), ".", flags, Mode::empty())?;
+        dir.into_iter()
+            .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()))
+            .collect()
+    }
+
+    fn parse(&self, entry: &OsStr) -> Option<Aged> {
+        let rest = entry
+            .as_bytes()
+            .strip_prefix(self.place.name().as_bytes())?;
+        let rest = rest.strip_prefix(b".")?;
+        let (digits, form) = match rest.strip_suffix(b".gz") {
+            Some(digits) => (digits, Form::Gzip),
+            None => (rest, Form::Plain),
+        };
+        // "01" is somebody else's: we would not find it again under its number.
+        let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        let aged = Aged { number, form };
+        (self.name_of(aged) == entry).then_some(aged)
+    }
+
+    /// Starts each program with the path of the log; it is waited for elsewhere.
+    pub fn notify(self: &Arc<Self>, programs: &Arc<[PathBuf]>) {
+        if programs.is_empty() {
+            return;
+        }
+        let path = self.path();
+        if self.notifying.swap(true, Relaxed) {
+            let path = path.display();
+            tracing::warn!(
+                "{path} was rotated again before its notify programs ended; not started"
+            );
+            return;
+        }
+        let (series, programs) = (Arc::clone(self), Arc::clone(programs));
+        let body = move || {
+            for program in programs.iter() {
+                run(program, &series);
+            }
+            series.notifying.store(false, Relaxed);
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("notify".into())
+            .spawn(body)
+        {
+            self.notifying.store(false, Relaxed);
+            let path = path.display();
+            tracing::warn!("cannot start the notify programs of {path}: {error}");
+        }
+    }
+}
+
+fn run(program: &PathBuf, series: &Series) {
+    let status = Command::new(program)
+        .arg(series.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let program = program.display();
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(status) => tracing::warn!("notify program {program} failed: {status}"),
+        Err(error) => tracing::warn!("cannot start notify program {program}: {error}"),
+    }
+}
+
+fn name_of(log: &OsStr, aged: Aged) -> OsString {
+    let suffix = match aged.form {
+        Form::Plain => "",
+        Form::Gzip => ".gz",
+    };
+    let mut name = log.to_owned();
+    name.push(format!(".{}{suffix}", aged.number));
+    name
+}
+
+/// The steps of a rotation, given the files that are there, the newest first.
+fn plan(log: &OsStr, aged: &[Aged], count: u32) -> Vec<Step> {
+    let mut free = 0;
+    while aged.iter().any(|file| file.number == free) {
+        free += 1;
+    }
+    let keep = count.saturating_sub(1);
+    let surplus = |file: &Aged| file.number >= count || (free >= count && file.number == keep);
+    let newest = Aged {
+        number: 0,
+        form: Form::Plain,
+    };
+    let mut steps = Vec::new();
+    for file in aged.iter().rev().filter(|file| surplus(file)) {
+        steps.push(Step::Unlink(name_of(log, *file)));
+    }
+    // Only up to the first hole: it takes what comes from below.
+    for file in aged.iter().rev() {
+        if file.number < free && !surplus(file) {
+            let number = file.number + 1;
+            let to = Aged { number, ..*file };
+            steps.push(Step::Rename(name_of(log, *file), name_of(log, to)));
+        }
+    }
+    steps.push(Step::Rename(log.to_owned(), name_of(log, newest)));
+    steps.push(Step::Create);
+    steps.push(Step::Install);
+    if count == 0 {
+        steps.push(Step::Unlink(name_of(log, newest)));
+    }
+    steps.push(Step::SyncDirectory);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn series(dir: &Path) -> Series {
+        Series::new(Place::resolve(&dir.join("log")).expect("a place"))
+    }
+
+    /// What all files hold, the oldest first.
+    fn stream(series: &Series) -> Vec<u8> {
+        let mut all = Vec::new();
+        for aged in series.list().expect("a list").into_iter().rev() {
+            let path = series.place().directory().join(series.name_of(aged));
+            all.extend(fs::read(path).expect("a file"));
+        }
+        all.extend(fs::read(series.path()).unwrap_or_default());
+        all
+    }
+
+    /// Does the first `steps` steps of a rotation, as a crash would leave it.
+    fn rotate_until(series: &Series, count: u32, steps: usize) {
+        let aged = series.list().expect("a list");
+        let like = Ownership {
+            mode: 0o640,
+            owner: None,
+            group: None,
+        };
+        let mut created = None;
+        for step in plan(series.place().name(), &aged, count).iter().take(steps) {
+            series
+                .perform(step, &like, &mut created)
+                .expect("nothing is in the way");
+        }
+    }
+
+    fn append(series: &Series, text: &str) {
+        use std::io::Write;
+        let file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(series.path());
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .expect("written");
+    }
+
+    #[test]
+    fn s8_the_steps_are_in_this_order() {
+        let aged = [
+            (0, Form::Plain),
+            (1, Form::Gzip),
+            (2, Form::Gzip),
+            (7, Form::Plain),
+        ]
+        .map(|(number, form)| Aged { number, form });
+        let rename = |from: &str, to: &str| Step::Rename(from.into(), to.into());
+        assert_eq!(
+            plan(OsStr::new("log"), &aged, 3),
+            [
+                Step::Unlink("log.7".into()),
+                Step::Unlink("log.2.gz".into()),
+                rename("log.1.gz", "log.2.gz"),
+                rename("log.0", "log.1"),
+                rename("log", "log.0"),
+                Step::Create,
+                Step::Install,
+                Step::SyncDirectory,
+            ]
+        );
+    }
+
+    #[test]
+    fn count_is_the_number_of_rotated_files_kept() {
+        for count in 0..4 {
+            let dir = tempfile::tempdir().expect("a directory");
+            let series = series(dir.path());
+            for text in ["a", "b", "c", "d", "e", "f"] {
+                append(&series, text);
+                rotate_until(&series, count, usize::MAX);
+            }
+            let kept = series.list().expect("a list").len();
+            assert_eq!(kept, count as usize, "count {count}");
+            assert_eq!(
+                fs::read(series.path()).expect("a log"),
+                b"",
+                "count {count}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_new_file_has_the_mode_of_the_one_it_replaces() {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let series = series(dir.path());
+        append(&series, "a");
+        fs::set_permissions(series.path(), fs::Permissions::from_mode(0o604)).expect("chmod");
+        let old = fs::File::open(series.path()).expect("the log");
+        series.rotate(old.as_fd(), 2).expect("rotated");
+        let new = fs::metadata(series.path()).expect("the new log");
+        assert_eq!(new.permissions().mode() & 0o7777, 0o604);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_not_ours() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let series = series(dir.path());
+        for name in [
+            "log.01",
+            "log.x",
+            "log.1.bz2",
+            "log.-1",
+            "log.",
+            "logs.1",
+            "log.+1",
+        ] {
+            fs::write(dir.path().join(name), name).expect("a file");
+        }
+        assert_eq!(series.list().expect("a list"), []);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn s8_a_crash_at_any_step_loses_nothing_and_repeats_nothing(
+            stops in proptest::collection::vec(0_usize..12, 1..12),
+        ) {
+            let dir = tempfile::tempdir().expect("a directory");
+            let series = series(dir.path());
+            let mut want = Vec::new();
+            for (index, stop) in stops.iter().enumerate() {
+                let text = format!("{index}\n");
+                append(&series, &text);
+                want.extend_from_slice(text.as_bytes());
+                rotate_until(&series, 99, *stop);
+                prop_assert_eq!(stream(&series), want.clone());
+                series.recover().expect("recovered");
+                prop_assert_eq!(stream(&series), want.clone());
+                let numbers: Vec<_> = series.list().expect("a list");
+                for (at, aged) in numbers.iter().filter(|aged| aged.number > 0).enumerate() {
+                    prop_assert_eq!(aged.number as usize, at + 1);
+                }
+            }
+        }
+    }
+}

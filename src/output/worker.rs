@@ -1,1 +1,318 @@
-//! (in work)
+//! The worker: one thread for each output, from its inbox to its sink.
+//!
+//! ```text
+//! next order ──► gather small blocks ──► fold repeats ──► write ──► account ──► sync
+//!                                                          │ Retry: hold, tell once, wait, again
+//!                                                          └ Drop: count, go on
+//! ```
+//!
+//! While it waits it obeys every order that is no message, and producers shed what does not fit. Its
+//! I/O errors never leave it. The limit: a write(2) that hangs in the kernel hangs this output alone.
+
+use std::time::{Duration, Instant};
+
+use super::repeat::{Folded, Folding, Repeats};
+use super::{Sink, Stop, Written};
+use crate::block::Block;
+use crate::config::{OutputSettings, Sync};
+use crate::counters::Loss;
+use crate::route::inbox::{Next, Order, Orders, Pause};
+
+/// An output that no rule names any longer may try for so long to write what it holds.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Towards the end it is tried more often.
+const LAST_RETRIES: Duration = Duration::from_millis(500);
+
+/// `sync=second`: how long a record may stay off the disk.
+const SYNC_WITHIN: Duration = Duration::from_secs(1);
+
+/// One output at work.
+#[derive(Debug)]
+pub struct Worker {
+    name: String,
+    sink: Sink,
+    orders: Orders,
+    sync: Sync,
+    repeats: Option<Repeats>,
+    ahead: Option<Order>,
+    unsynced_since: Option<Instant>,
+    complaint: Option<String>,
+    ending: Option<Instant>,
+}
+
+impl Worker {
+    /// Puts the parts together; [`run`](Self::run) does the work.
+    pub fn new(name: String, sink: Sink, orders: Orders, sync: Sync, folding: Folding) -> Self {
+        let repeats = match folding {
+            Folding::Off => None,
+            Folding::On(style) => Some(Repeats::new(style, Instant::now())),
+        };
+        Self {
+            name,
+            sink,
+            orders,
+            sync,
+            repeats,
+            ahead: None,
+            unsynced_since: None,
+            complaint: None,
+            ending: None,
+        }
+    }
+
+    /// Works until the inbox is closed or its stop deadline has passed, then writes what it can.
+    pub fn run(mut self) {
+        self.sink.prepare();
+        loop {
+            let next = match self.ahead.take() {
+                Some(order) => Next::Order(order),
+                None => self.orders.next(self.alarm()),
+            };
+            match next {
+                Next::Order(Order::Write(block)) => self.take(block),
+                Next::Order(order) => self.obey(order),
+                Next::Late => {
+                    self.on_time();
+                    if self.orders.stop_by().is_some_and(|by| by <= Instant::now()) {
+                        break;
+                    }
+                }
+                Next::Closed => break,
+            }
+        }
+        self.tell_repeats();
+        self.sync_now();
+    }
+
+    /// When it has to wake up although nothing came.
+    fn alarm(&self) -> Option<Instant> {
+        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
+        let repeats = self.repeats.as_ref().and_then(Repeats::due);
+        [sync, repeats].into_iter().flatten().min()
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.repeats.as_ref().and_then(Repeats::due)) {
+            self.tell_repeats();
+        }
+        if due(self.unsynced_since.map(|since| since + SYNC_WITHIN)) {
+            self.sync_now();
+        }
+    }
+
+    /// Does what is asked, but for messages.
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Write(block) => self.take(block),
+            Order::Update(settings) => self.update(settings),
+            Order::Reopen => {
+                self.tell_repeats();
+                self.sink.reopen();
+            }
+            Order::Rotate => {
+                self.tell_repeats();
+                self.sink.rotate();
+            }
+        }
+    }
+
+    fn update(&mut self, settings: OutputSettings) {
+        self.sync = settings.sync;
+        self.sink.update(settings);
+    }
+
+    /// Writes a block, and small ones that wait behind it in the same go.
+    fn take(&mut self, first: Block) {
+        let block = self.gather(first);
+        let folded = match &mut self.repeats {
+            None => Folded {
+                block,
+                ..Folded::default()
+            },
+            Some(repeats) => {
+                let folded = repeats.fold(block, Instant::now());
+                self.orders.counters().write(folded.folded, 0);
+                folded
+            }
+        };
+        self.write(&folded);
+        self.orders.recycle(folded.block);
+        self.on_time();
+    }
+
+    fn gather(&mut self, mut block: Block) -> Block {
+        while self.ahead.is_none() && !block.is_full() && !self.orders.is_empty() {
+            match self.orders.next(Some(Instant::now())) {
+                Next::Order(Order::Write(more)) if more.octets().len() <= Block::FULL => {
+                    for entry in more.iter() {
+                        block.push(entry.pri, |octets| {
+                            octets.extend_from_slice(entry.octets);
+                            entry.octets.len() - entry.body.len()
+                        });
+                    }
+                    self.orders.recycle(more);
+                }
+                Next::Order(order) => self.ahead = Some(order),
+                Next::Late | Next::Closed => break,
+            }
+        }
+        block
+    }
+
+    /// Writes all records, however long it takes, unless the end comes first.
+    fn write(&mut self, folded: &Folded) {
+        let block = &folded.block;
+        let mut next = 0;
+        let mut dropped = false;
+        while next < block.len() {
+            if self.is_over() {
+                self.orders
+                    .lose(inputs(folded, next, block.len()), Loss::Shutdown);
+                return;
+            }
+            let Written { records, stopped } = self.sink.write(block, next);
+            let to = next + records;
+            if records > 0 {
+                let octets = block.start_of(to) - block.start_of(next);
+                let records = inputs(folded, next, to);
+                self.orders.counters().write(records, octets as u64);
+                if self.sync != Sync::None {
+                    self.unsynced_since.get_or_insert_with(Instant::now);
+                }
+                self.settle_complaint();
+            }
+            next = to;
+            match stopped {
+                None => {}
+                Some(Stop::Drop(loss)) => {
+                    self.orders.lose(inputs(folded, next, next + 1), loss);
+                    dropped = true;
+                    next += 1;
+                }
+                Some(Stop::Retry {
+                    after,
+                    sentence,
+                    loss: _,
+                }) => {
+                    self.complain(&sentence, after);
+                    if self.sync == Sync::Second {
+                        // The wait may be longer than that second.
+                        self.sync_now();
+                    }
+                    self.wait(after);
+                }
+            }
+        }
+        if !dropped && self.orders.is_empty() {
+            self.orders.recovered();
+        }
+        if self.sync == Sync::Durable {
+            self.sync_durably(block);
+        }
+    }
+
+    /// Whether the deadline has passed, so that nothing is written any more.
+    fn is_over(&mut self) -> bool {
+        let deadline = self.orders.stop_by().or(self.ending);
+        deadline.is_some_and(|by| by <= Instant::now())
+    }
+
+    /// Waits before the next try; returns at once when asked to open again, and when the end begins.
+    fn wait(&mut self, after: Duration) {
+        let mut after = after;
+        if self.ending.is_some() || self.orders.stop_by().is_some() {
+            after = after.min(LAST_RETRIES);
+        }
+        let until = Instant::now() + after;
+        if let Some(order) = self
+            .ahead
+            .take_if(|order| !matches!(order, Order::Write(_)))
+        {
+            return self.obey_waiting(order);
+        }
+        match self.orders.pause_unless_ordered(until) {
+            Pause::Over => {}
+            Pause::Ordered(order) => self.obey_waiting(order),
+            Pause::Ending => {
+                let by = self.orders.stop_by();
+                self.ending = Some(by.unwrap_or_else(|| Instant::now() + DRAIN));
+            }
+        }
+    }
+
+    /// The count of repeats stays where it is: it comes after the records that wait.
+    fn obey_waiting(&mut self, order: Order) {
+        match order {
+            // Never taken while waiting; it goes back to where it was.
+            Order::Write(_) => self.ahead = Some(order),
+            Order::Update(settings) => self.update(settings),
+            Order::Reopen => self.sink.reopen(),
+            Order::Rotate => self.sink.rotate(),
+        }
+    }
+
+    fn complain(&mut self, sentence: &str, after: Duration) {
+        if self.complaint.as_deref() != Some(sentence) {
+            let held = self.orders.counters().queued();
+            let next = after.as_secs().max(1);
+            tracing::warn!("{sentence}; {held} messages held, next try in {next} s");
+            self.complaint = Some(sentence.to_owned());
+        }
+    }
+
+    fn settle_complaint(&mut self) {
+        if self.complaint.take().is_some() {
+            tracing::info!("writing to {} again", self.name);
+        }
+    }
+
+    fn tell_repeats(&mut self) {
+        let now = Instant::now();
+        if let Some(block) = self.repeats.as_mut().and_then(|repeats| repeats.flush(now)) {
+            // Ours, so that it is not worth holding anything back for.
+            if self.sink.write(&block, 0).records > 0 && self.sync != Sync::None {
+                self.unsynced_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Nothing else is taken before these records are on the disk, here or in a file beside.
+    fn sync_durably(&mut self, block: &Block) {
+        if self.unsynced_since.take().is_none() {
+            return;
+        }
+        let Err(error) = self.sink.sync() else { return };
+        let name = &self.name;
+        match self.sink.salvage(block) {
+            Some(Ok(path)) => {
+                let path = path.display();
+                tracing::error!("cannot sync {name}: {error}; its last records are in {path} too");
+            }
+            Some(Err(second)) => tracing::error!(
+                "cannot sync {name}: {error}, nor save its last records beside: {second}"
+            ),
+            None => {}
+        }
+    }
+
+    fn sync_now(&mut self) {
+        if self.unsynced_since.take().is_some()
+            && let Err(error) = self.sink.sync()
+        {
+            let name = &self.name;
+            tracing::error!("cannot sync {name}: {error}; what was written last may be lost");
+        }
+    }
+}
+
+/// How many of the records `from..to` came from an input.
+fn inputs(folded: &Folded, from: usize, to: usize) -> u64 {
+    let own = folded.own.iter().filter(|own| (from..to).contains(*own));
+    (to - from - own.count()) as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,17 @@ pub enum Next {
     Closed,
 }
 
+/// What ended a pause of the worker.
+#[derive(Debug)]
+pub enum Pause {
+    /// The time.
+    Over,
+    /// An order that is no message; it overtook those.
+    Ordered(Order),
+    /// The output was asked to stop, or its last sender went. Told once.
+    Ending,
+}
+
 /// How many empty blocks are kept for reuse.
 const SPARE_BLOCKS: usize = 8;
 
@@ -58,6 +69,7 @@ struct State {
     octets: usize,
     spare: Vec<Block>,
     closed: bool,
+    ending_told: bool,
     stop_by: Option<Instant>,
 }
 
@@ -105,6 +117,7 @@ pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbo
             octets: 0,
             spare: Vec::new(),
             closed: false,
+            ending_told: false,
             stop_by: None,
         }),
         arrived: Condvar::new(),
@@ -289,6 +302,31 @@ impl Orders {
             && !left.is_zero()
             && (stopping || state.stop_by.is_none())
         {
+            let waited = self.0.arrived.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Sleeps until `until` or the stop deadline, but obeys: returns the first order that is no message.
+    ///
+    /// Messages stay queued. Also returns when the end begins, but that only once.
+    pub fn pause_unless_ordered(&self, until: Instant) -> Pause {
+        let mut state = self.0.lock();
+        loop {
+            let control = |order: &Order| !matches!(order, Order::Write(_));
+            let found = state.orders.iter().position(control);
+            if let Some(order) = found.and_then(|index| state.orders.remove(index)) {
+                return Pause::Ordered(order);
+            }
+            if !state.ending_told && (state.closed || state.stop_by.is_some()) {
+                state.ending_told = true;
+                return Pause::Ending;
+            }
+            let until = state.stop_by.map_or(until, |by| by.min(until));
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Pause::Over;
+            }
             let waited = self.0.arrived.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
