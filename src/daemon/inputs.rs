@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 
 use crate::config::ListenAddress;
 use crate::counters::InputCounters;
-use crate::input::acl::{Denials, Gate};
+use crate::input::acl::AccessList;
 use crate::input::bell::Bell;
+use crate::input::denials::Denials;
 use crate::input::datagram::{Drain, Origin, Overflow};
-use crate::input::kernel::KernelLog;
+use crate::input::kmsg::KernelLog;
 use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
 use crate::input::stream::{self, Command, Listener};
@@ -31,12 +32,12 @@ pub struct Common {
     /// The names of remote peers.
     pub names: PeerNames,
     /// The `-a` list.
-    pub gate: Gate,
+    pub gate: Arc<AccessList>,
 }
 
 impl Common {
     fn shard(&self) -> Shard {
-        Shard::new(Arc::clone(&self.live), self.names.clone())
+        Shard::new(Arc::clone(&self.live), &self.names)
     }
 }
 
@@ -173,7 +174,7 @@ impl Inputs {
         let bell = Bell::new()?;
         let origin = match bound {
             ListenAddress::Udp(_) => Origin::Network {
-                gate: self.common.gate.clone(),
+                gate: Arc::clone(&self.common.gate),
                 denials: Denials::new(bound.to_string()),
                 overflow: Overflow::new(bound.to_string()),
             },
@@ -197,7 +198,7 @@ impl Inputs {
             let (sender, commands) = mpsc::channel(COMMANDS);
             let common = self.common.clone();
             let serve = move || {
-                if let Err(error) = stream::run(common.shard(), common.gate.clone(), commands) {
+                if let Err(error) = stream::run(common.shard(), Arc::clone(&common.gate), commands) {
                     tracing::error!("cannot serve streams: {error}");
                 }
             };
@@ -209,7 +210,7 @@ impl Inputs {
 
     /// Begins to read the kernel's log. Says so if that is not possible here, as in a container.
     pub fn start_kernel(&mut self, cache: PathBuf) {
-        let started = KernelLog::open(cache).and_then(|log| {
+        let started = KernelLog::open(Path::new("/dev/kmsg"), Some(cache)).and_then(|log| {
             let (bell, counters) = (Bell::new()?, Arc::new(InputCounters::default()));
             let reader = kernel::Reader {
                 log,
@@ -293,9 +294,8 @@ fn join(thread: JoinHandle<()>, name: &str) {
     }
 }
 
-/// Where the UDP and TCP listeners are, for `--try`.
 impl Inputs {
-    /// The bound network addresses.
+    /// The addresses that the inputs got.
     pub fn bound(&self) -> impl Iterator<Item = &ListenAddress> {
         self.running.iter().map(|running| &running.bound)
     }

@@ -27,7 +27,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal as listen_for};
 use tokio::time::{Instant, interval_at};
 
@@ -159,7 +159,7 @@ impl Started {
 fn prepare_process() {
     // A file size limit must be an error of write(2), and not the end of us.
     // SIGPIPE is ignored by the Rust runtime already.
-    if let Err(error) = ignore(Signal::SIGXFSZ) {
+    if let Err(error) = crate::sys::ignore(Signal::SIGXFSZ) {
         tracing::warn!("cannot ignore SIGXFSZ: {error}");
     }
     let limit = getrlimit(Resource::RLIMIT_NOFILE);

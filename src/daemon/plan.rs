@@ -11,7 +11,8 @@ use crate::config::{
     self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Transport,
 };
 use crate::format::{Escape, Escaping, Layout, Template};
-use crate::output::repeat::Folding;
+use crate::output::forward::Limits;
+use crate::output::repeat::{Folding, Head, Style};
 
 /// The port that syslog has over UDP (RFC 5426 3.3).
 const SYSLOG_PORT: u16 = 514;
@@ -38,8 +39,20 @@ pub struct OutputPlan {
     pub destination: Destination,
     /// How it behaves.
     pub settings: OutputSettings,
-    /// Whether it folds repeated messages.
-    pub folding: Folding,
+    /// Whether it folds repeated messages, and how the line that tells of them begins.
+    pub folding: Option<Head>,
+    /// How long a datagram it may send, and over which protocols.
+    pub limits: Limits,
+    /// Over which internet protocols it forwards.
+    pub families: Families,
+}
+
+impl OutputPlan {
+    /// How the worker folds repeated messages.
+    pub fn folding(&self) -> Folding {
+        let style = |head| Style { stamp: |at| bsd_or_rfc3339(head, at), head };
+        self.folding.map_or(Folding::Off, |head| Folding::On(style(head)))
+    }
 }
 
 /// What keeps the network away (`-s`, `-ss`, `secure_mode`).

@@ -16,11 +16,13 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
 };
 
-use super::acl::{Denials, Gate};
+use super::acl::{AccessList, Carrier};
+use super::denials::Denials;
 use super::bell::Bell;
 use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
+use crate::report::Seldom;
 
 /// Datagrams for each system call. More only cost cache (measured).
 const BATCH: usize = 32;
@@ -55,7 +57,7 @@ pub enum Origin {
     /// Those of anybody whom the gate lets through.
     Network {
         /// The `-a` list in force.
-        gate: Gate,
+        gate: Arc<AccessList>,
         /// Those whom it did not let through.
         denials: Denials,
         /// What the kernel dropped.
@@ -150,10 +152,12 @@ impl Origin {
         let Self::Network { gate, denials, overflow } = self else { return Some(Peer::Local) };
         overflow.look(datagram);
         let address = datagram.address.as_ref().and_then(socket_address)?;
-        if gate.allows_datagram(address, shard) {
+        if shard.admits(gate, address, Carrier::Udp) {
             return Some(Peer::Remote(address));
         }
-        denials.note(address);
+        if let Some(sentence) = denials.note(address, Instant::now()) {
+            tracing::warn!("{sentence}");
+        }
         None
     }
 }
@@ -170,17 +174,13 @@ pub struct Overflow {
     /// The kernel's own count, which wraps.
     seen: u32,
     fresh: u64,
-    told: Option<Instant>,
-    untold: u64,
+    complaint: Seldom,
 }
 
 impl Overflow {
-    /// How often an ongoing loss is mentioned.
-    const INTERVAL: Duration = Duration::from_secs(60);
-
     /// Nothing dropped yet on the socket called `name`.
     pub fn new(name: String) -> Self {
-        Self { name, seen: 0, fresh: 0, told: None, untold: 0 }
+        Self { name, seen: 0, fresh: 0, complaint: Seldom::default() }
     }
 
     fn look(&mut self, datagram: &RecvMsg<'_, '_, SockaddrStorage>) {
@@ -196,19 +196,16 @@ impl Overflow {
     }
 
     fn report(&mut self, counters: &InputCounters) {
-        if self.fresh == 0 && self.untold == 0 {
+        if self.fresh == 0 {
             return;
         }
-        counters.kernel_dropped.add(self.fresh);
-        self.untold += std::mem::take(&mut self.fresh);
-        let now = Instant::now();
-        if self.told.is_none_or(|told| now - told >= Self::INTERVAL) {
-            tracing::warn!(
-                "kernel dropped {} datagrams on {}: receive buffer full; raise net.core.rmem_max",
-                std::mem::take(&mut self.untold),
+        counters.kernel_dropped.add(std::mem::take(&mut self.fresh));
+        self.complaint.warn(|| {
+            format!(
+                "kernel dropped {} datagrams on {} so far: receive buffer full; raise net.core.rmem_max",
+                counters.kernel_dropped.get(),
                 self.name,
-            );
-            self.told = Some(now);
-        }
+            )
+        });
     }
 }

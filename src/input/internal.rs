@@ -38,7 +38,7 @@ impl Internal {
     fn enter(&self, pri: Pri, text: &str, class: Class) {
         let line = format!("<{}>syslogd[{}]: {text}", pri.value(), std::process::id());
         // Rare enough for blocks of its own, which leave no table behind that somebody waits for.
-        let mut shard = Shard::new(Arc::clone(&self.live), self.names.clone());
+        let mut shard = Shard::new(Arc::clone(&self.live), &self.names);
         let mut tally = Tally::default();
         match shard.deliver(line.as_bytes(), 0, Peer::Local, class) {
             Fate::Routed => tally.routed(),

@@ -14,6 +14,7 @@ pub mod datagram;
 pub mod denials;
 pub mod internal;
 pub mod kernel;
+pub mod kmsg;
 pub mod peer;
 pub mod shard;
 pub mod stream;

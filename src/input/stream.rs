@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::acl::Gate;
+use super::acl::{AccessList, Carrier};
 use super::connection::{Connection, Socket};
 use super::shard::{Peer, Shard};
 use crate::config::ListenAddress;
@@ -68,7 +68,7 @@ pub enum Command {
 ///
 /// # Errors
 /// If the runtime cannot be made.
-pub fn run(shard: Shard, gate: Gate, mut commands: mpsc::Receiver<Command>) -> io::Result<()> {
+pub fn run(shard: Shard, gate: Arc<AccessList>, mut commands: mpsc::Receiver<Command>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     let hub = Rc::new(Hub::new(shard, gate));
@@ -104,7 +104,7 @@ pub fn run(shard: Shard, gate: Gate, mut commands: mpsc::Receiver<Command>) -> i
 pub(super) struct Hub {
     pub(super) shard: RefCell<Shard>,
     pub(super) buffer: RefCell<Vec<u8>>,
-    gate: Gate,
+    gate: Arc<AccessList>,
     /// Told after each batch, so that blocks leave before the thread sleeps.
     pub(super) delivered: Notify,
     pub(super) stopping: watch::Sender<bool>,
@@ -118,7 +118,7 @@ struct Connections {
 }
 
 impl Hub {
-    fn new(shard: Shard, gate: Gate) -> Self {
+    fn new(shard: Shard, gate: Arc<AccessList>) -> Self {
         Self {
             shard: RefCell::new(shard),
             buffer: RefCell::new(Vec::new()),
@@ -180,7 +180,7 @@ impl Hub {
                 Ok((socket, peer)) => {
                     let refused = self.refusal(peer, &counters);
                     if let Some(reason) = refused {
-                        complaint.say(|| format!("{name}: closed the connection of {peer}: {reason}"));
+                        complaint.warn(|| format!("{name}: closed the connection of {peer}: {reason}"));
                     } else {
                         let (hub, counters) = (Rc::clone(&self), Arc::clone(&counters));
                         let connection = Connection::new(hub, socket, peer, counters, Rc::clone(&name));
@@ -188,7 +188,7 @@ impl Hub {
                     }
                 }
                 Err(error) => {
-                    complaint.say(|| format!("{name}: cannot accept a connection: {error}"));
+                    complaint.warn(|| format!("{name}: cannot accept a connection: {error}"));
                     // Out of descriptors or memory: others must end first.
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -199,7 +199,7 @@ impl Hub {
     /// Why a new connection must be closed at once.
     fn refusal(&self, peer: Peer, counters: &InputCounters) -> Option<&'static str> {
         if let Peer::Remote(address) = peer
-            && !self.gate.allows_stream(address, &mut self.shard.borrow_mut())
+            && !self.shard.borrow_mut().admits(&self.gate, address, Carrier::Tcp)
         {
             counters.received.add(1);
             counters.rejected(Rejection::Acl).add(1);

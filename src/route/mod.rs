@@ -125,6 +125,11 @@ impl RoutingTable {
         }
     }
 
+    /// A table without rules, for the end.
+    pub fn empty() -> Self {
+        Self::compile(&Config::default(), Vec::new(), |_| None, Policy::default())
+    }
+
     /// Calls `pick` for the lane of every rule that takes this message, in file order.
     pub fn route(
         &self,
