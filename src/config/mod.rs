@@ -77,7 +77,7 @@ pub struct RuleDecl {
     pub destination: Destination,
     /// In which form.
     pub format: FormatDecl,
-    /// How the output behaves; two rules with one destination must agree.
+    /// How the output behaves; the same in all rules with this destination.
     pub settings: OutputSettings,
     /// The whole rule.
     pub span: Span,
@@ -223,7 +223,7 @@ pub enum LayoutDecl {
 /// How an output behaves.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OutputSettings {
-    /// When the file is rotated; `None`: never.
+    /// When the file is rotated; `None`: as [`Settings::rotation`] or the command line says.
     pub rotation: Option<Rotation>,
     /// `mode=0640`, for files that we create.
     pub mode: Option<u32>,
