@@ -32,6 +32,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use crate::format::Escape;
 use crate::pri::PriSet;
@@ -233,6 +234,9 @@ pub struct OutputSettings {
     pub group: Option<String>,
     /// When the disk must have it.
     pub sync: Sync,
+    /// The programs that are started with the log's path after each rotation; for all files the same,
+    /// from [`Settings::notify`].
+    pub notify: Arc<[PathBuf]>,
 }
 
 /// Rotation by size.

@@ -112,7 +112,11 @@ impl Connection {
                 self.counters.received.add(1);
                 self.counters.rejected(Rejection::Frame).add(1);
                 self.rest.clear();
-                tracing::warn!("{}: closed the connection of {}: {error}", self.name, self.peer);
+                tracing::warn!(
+                    "{}: closed the connection of {}: {error}",
+                    self.name,
+                    self.peer
+                );
             }
         }
         self.take_last(&mut tally);
@@ -215,7 +219,10 @@ impl Connection {
                 }
                 Step::Skip { consumed, cut } => {
                     if let Some(cut) = cut {
-                        let length = self.head.len().saturating_add(usize::try_from(cut).unwrap_or(usize::MAX));
+                        let length = self
+                            .head
+                            .len()
+                            .saturating_add(usize::try_from(cut).unwrap_or(usize::MAX));
                         let (octets, cut) = limited(&self.head, length);
                         shard.take(octets, cut, self.peer, tally);
                         self.head = Vec::new();

@@ -17,8 +17,8 @@ use nix::sys::socket::{
 };
 
 use super::acl::{AccessList, Carrier};
-use super::denials::Denials;
 use super::bell::Bell;
+use super::denials::Denials;
 use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
@@ -117,7 +117,13 @@ impl Drain {
         headers: &mut MultiHeaders<SockaddrStorage>,
         tally: &mut Tally,
     ) -> nix::Result<()> {
-        let Self { socket, shard, counters, origin, .. } = self;
+        let Self {
+            socket,
+            shard,
+            counters,
+            origin,
+            ..
+        } = self;
         let mut slots = buffer.chunks_exact_mut(SLOT);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
@@ -149,7 +155,14 @@ impl Origin {
         datagram: &RecvMsg<'_, '_, SockaddrStorage>,
         shard: &mut Shard,
     ) -> Option<Peer> {
-        let Self::Network { gate, denials, overflow } = self else { return Some(Peer::Local) };
+        let Self::Network {
+            gate,
+            denials,
+            overflow,
+        } = self
+        else {
+            return Some(Peer::Local);
+        };
         overflow.look(datagram);
         let address = datagram.address.as_ref().and_then(socket_address)?;
         if shard.admits(gate, address, Carrier::Udp) {
@@ -163,8 +176,14 @@ impl Origin {
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6))))
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)))
+    })
 }
 
 /// What the kernel dropped because the receive buffer was full (`SO_RXQ_OVFL`).
@@ -180,11 +199,18 @@ pub struct Overflow {
 impl Overflow {
     /// Nothing dropped yet on the socket called `name`.
     pub fn new(name: String) -> Self {
-        Self { name, seen: 0, fresh: 0, complaint: Seldom::default() }
+        Self {
+            name,
+            seen: 0,
+            fresh: 0,
+            complaint: Seldom::default(),
+        }
     }
 
     fn look(&mut self, datagram: &RecvMsg<'_, '_, SockaddrStorage>) {
-        let Ok(mut messages) = datagram.cmsgs() else { return };
+        let Ok(mut messages) = datagram.cmsgs() else {
+            return;
+        };
         let counter = messages.find_map(|message| match message {
             ControlMessageOwned::RxqOvfl(counter) => Some(counter),
             _ => None,

@@ -22,7 +22,11 @@ pub struct Internal {
 impl Internal {
     /// Speaks through the table in force.
     pub fn new(live: Live, names: PeerNames, counters: Arc<InputCounters>) -> Self {
-        Self { live, names, counters }
+        Self {
+            live,
+            names,
+            counters,
+        }
     }
 
     /// Logs one sentence as `syslog.<severity>`. Never waits for an output.

@@ -59,7 +59,9 @@ impl Reader {
                 Ok(Step::Record { record, lost }) => {
                     if lost > 0 {
                         self.counters.kernel_dropped.add(lost);
-                        tracing::warn!("{lost} kernel messages were overwritten before we read them");
+                        tracing::warn!(
+                            "{lost} kernel messages were overwritten before we read them"
+                        );
                     }
                     line.clear();
                     record.message(line);

@@ -119,7 +119,8 @@ impl Source {
         if self.address != Some(address) {
             self.address = Some(address);
             self.text.clear();
-            self.text.extend_from_slice(address.to_canonical().to_string().as_bytes());
+            self.text
+                .extend_from_slice(address.to_canonical().to_string().as_bytes());
         }
         &self.text
     }
@@ -132,7 +133,16 @@ impl Shard {
         let received = Received::now();
         let (names, begun) = (names.handle(), Instant::now());
         let (source, patience) = (Source::default(), Patience::new());
-        Self { live, lanes, received, opened: None, names, begun, source, patience }
+        Self {
+            live,
+            lanes,
+            received,
+            opened: None,
+            names,
+            begun,
+            source,
+            patience,
+        }
     }
 
     /// Begins a batch: reads the clock, and goes over to a new table if there is one.
@@ -149,7 +159,9 @@ impl Shard {
 
     /// Whether the `-a` list lets this peer through.
     pub fn admits(&mut self, list: &AccessList, peer: SocketAddr, carrier: Carrier) -> bool {
-        let name = list.needs_names().then(|| self.names.full_name(peer.ip(), self.begun));
+        let name = list
+            .needs_names()
+            .then(|| self.names.full_name(peer.ip(), self.begun));
         list.allows(peer, carrier, name.flatten().as_deref())
     }
 
@@ -190,10 +202,20 @@ impl Shard {
                 (&name[..], self.source.text(address.ip()))
             }
         };
-        let claimed = if policy.hostname_from_message { message.hostname() } else { None };
-        let scene = Scene { hostname: claimed.unwrap_or(peer_name), source, own_name };
+        let claimed = if policy.hostname_from_message {
+            message.hostname()
+        } else {
+            None
+        };
+        let scene = Scene {
+            hostname: claimed.unwrap_or(peer_name),
+            source,
+            own_name,
+        };
         let local = !matches!(peer, Peer::Remote(_));
-        let fate = self.lanes.deliver(&message, scene, local, class, self.received);
+        let fate = self
+            .lanes
+            .deliver(&message, scene, local, class, self.received);
         if fate == Fate::Routed && self.opened.is_none() {
             self.opened = Some(self.received);
         }
@@ -252,7 +274,8 @@ impl Shard {
     }
 
     fn is_late(&self) -> bool {
-        self.opened.is_some_and(|opened| self.received.since(opened) >= LATEST)
+        self.opened
+            .is_some_and(|opened| self.received.since(opened) >= LATEST)
     }
 }
 
@@ -269,7 +292,10 @@ impl Patience {
     const IN_A_MINUTE: Duration = Duration::from_secs(1);
 
     fn new() -> Self {
-        Self { left: Self::IN_A_MINUTE, since: Instant::now() }
+        Self {
+            left: Self::IN_A_MINUTE,
+            since: Instant::now(),
+        }
     }
 
     fn wait(&mut self, inbox: &Inbox, octets: usize) {

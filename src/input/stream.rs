@@ -68,8 +68,14 @@ pub enum Command {
 ///
 /// # Errors
 /// If the runtime cannot be made.
-pub fn run(shard: Shard, gate: Arc<AccessList>, mut commands: mpsc::Receiver<Command>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn run(
+    shard: Shard,
+    gate: Arc<AccessList>,
+    mut commands: mpsc::Receiver<Command>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = LocalSet::new();
     let hub = Rc::new(Hub::new(shard, gate));
     let control = async {
@@ -77,7 +83,11 @@ pub fn run(shard: Shard, gate: Arc<AccessList>, mut commands: mpsc::Receiver<Com
         let mut listeners = HashMap::new();
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Listen { address, listener, counters } => {
+                Command::Listen {
+                    address,
+                    listener,
+                    counters,
+                } => {
                     let serving = Rc::clone(&hub).serve(address.clone(), listener, counters);
                     listeners.insert(address, tokio::task::spawn_local(serving));
                 }
@@ -144,7 +154,9 @@ impl Hub {
         loop {
             // The borrow must end before the wait.
             let refused = self.shard.borrow_mut().hand_over(which);
-            let Some((inbox, octets)) = refused else { return };
+            let Some((inbox, octets)) = refused else {
+                return;
+            };
             inbox.room(octets).await;
         }
     }
@@ -180,10 +192,12 @@ impl Hub {
                 Ok((socket, peer)) => {
                     let refused = self.refusal(peer, &counters);
                     if let Some(reason) = refused {
-                        complaint.warn(|| format!("{name}: closed the connection of {peer}: {reason}"));
+                        complaint
+                            .warn(|| format!("{name}: closed the connection of {peer}: {reason}"));
                     } else {
                         let (hub, counters) = (Rc::clone(&self), Arc::clone(&counters));
-                        let connection = Connection::new(hub, socket, peer, counters, Rc::clone(&name));
+                        let connection =
+                            Connection::new(hub, socket, peer, counters, Rc::clone(&name));
                         tokio::task::spawn_local(connection.run());
                     }
                 }
@@ -199,7 +213,10 @@ impl Hub {
     /// Why a new connection must be closed at once.
     fn refusal(&self, peer: Peer, counters: &InputCounters) -> Option<&'static str> {
         if let Peer::Remote(address) = peer
-            && !self.shard.borrow_mut().admits(&self.gate, address, Carrier::Tcp)
+            && !self
+                .shard
+                .borrow_mut()
+                .admits(&self.gate, address, Carrier::Tcp)
         {
             counters.received.add(1);
             counters.rejected(Rejection::Acl).add(1);
@@ -210,7 +227,8 @@ impl Hub {
             return Some("too many connections");
         }
         let from_one = peer.ip().and_then(|ip| connections.by_address.get(&ip));
-        (from_one.copied().unwrap_or(0) >= MAX_FROM_ONE).then_some("too many connections from there")
+        (from_one.copied().unwrap_or(0) >= MAX_FROM_ONE)
+            .then_some("too many connections from there")
     }
 }
 
@@ -229,7 +247,10 @@ impl Seat {
             *connections.by_address.entry(address).or_default() += 1;
         }
         drop(connections);
-        Self { hub: Rc::clone(hub), address }
+        Self {
+            hub: Rc::clone(hub),
+            address,
+        }
     }
 }
 

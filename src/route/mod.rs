@@ -96,8 +96,9 @@ impl RoutingTable {
         policy: Policy,
     ) -> Self {
         let kept = config.rules.iter().enumerate();
-        let kept: Vec<_> =
-            kept.filter_map(|(index, rule)| Some((rule, lane_of(index)?))).collect();
+        let kept: Vec<_> = kept
+            .filter_map(|(index, rule)| Some((rule, lane_of(index)?)))
+            .collect();
         let rules = kept.iter().map(|(rule, lane)| Rule {
             filter: Filter::new(&rule.conditions),
             lane: *lane,

@@ -51,7 +51,7 @@ fn parts_of(
     let (inbox, orders) = inbox(name.clone(), 1 << 22, Arc::clone(&counters));
     let surroundings = Surroundings {
         compressor: Arc::clone(compressor),
-        notify: Arc::new([]),
+        families: crate::cli::Families::Both,
     };
     let sink = Sink::open(destination, settings, &surroundings).expect("it is local");
     let worker = Worker::new(name, sink, orders, settings.sync, folding);
