@@ -18,13 +18,28 @@ fuzz_target!(|input: (u8, bool, Vec<u8>, Vec<u8>)| {
     let limit = usize::from(limit).max(3);
     let trailer = if nul { Trailer::LfOrNul } else { Trailer::Lf };
     let whole = frames(limit, trailer, &[stream.len().max(1)], &stream, false);
-    let chunked = frames(limit, trailer, &sizes.iter().map(|s| usize::from(*s).max(1)).collect::<Vec<_>>(), &stream, false);
+    let chunked = frames(
+        limit,
+        trailer,
+        &sizes
+            .iter()
+            .map(|s| usize::from(*s).max(1))
+            .collect::<Vec<_>>(),
+        &stream,
+        false,
+    );
     let octets = frames(limit, trailer, &[1], &stream, true);
     assert_eq!(whole, chunked);
     assert_eq!(whole, octets);
 });
 
-fn frames(limit: usize, trailer: Trailer, sizes: &[usize], stream: &[u8], bounded: bool) -> Vec<Seen> {
+fn frames(
+    limit: usize,
+    trailer: Trailer,
+    sizes: &[usize],
+    stream: &[u8],
+    bounded: bool,
+) -> Vec<Seen> {
     let mut framer = Framer::new(limit).with_trailer(trailer);
     let mut seen = Vec::new();
     let mut unread = Vec::new();

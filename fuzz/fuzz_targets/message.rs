@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use syslogd::message::{Form, Message, Sender};
 
 fuzz_target!(|octets: &[u8]| {
-    let local = Sender::Local { hostname: b"loghost" };
+    let local = Sender::Local {
+        hostname: b"loghost",
+    };
     for end in 0..=octets.len().min(300) {
         check(&octets[..end], Sender::Remote);
     }
@@ -25,13 +27,20 @@ fn check(octets: &[u8], sender: Sender<'_>) {
         Some(message.structured_data().octets()),
         Some(message.msg()),
     ];
-    for field in fields.into_iter().flatten().filter(|field| !field.is_empty()) {
+    for field in fields
+        .into_iter()
+        .flatten()
+        .filter(|field| !field.is_empty())
+    {
         let inner = field.as_ptr_range();
         assert!(outer.start <= inner.start && inner.end <= outer.end);
     }
     assert!(octets.ends_with(message.text()));
     assert!(message.text().ends_with(message.msg()));
-    assert_eq!(message.timestamp().is_some(), message.timestamp_octets().is_some());
+    assert_eq!(
+        message.timestamp().is_some(),
+        message.timestamp_octets().is_some()
+    );
     if message.form() != Form::Rfc3164 {
         assert_eq!(message.text(), message.msg());
     }
@@ -45,5 +54,8 @@ fn check(octets: &[u8], sender: Sender<'_>) {
             assert!(param.value().len() <= structured_data.octets().len());
         }
     }
-    assert_eq!(message.flags().iter().count() == 0, message.flags().is_empty());
+    assert_eq!(
+        message.flags().iter().count() == 0,
+        message.flags().is_empty()
+    );
 }
