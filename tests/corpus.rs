@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use serde_json::Value;
 use syslogd::frame::{Framer, Last, Step, Trailer};
-use syslogd::message::{Civil, Form, Message, Sender, Timestamp, trim};
+use syslogd::message::{Civil, Flag, Form, Message, Sender, Timestamp, trim};
 
 /// The corpus's reference time, 2026-11-22T12:00:00Z.
 const NOW: Civil = Civil {
@@ -181,7 +181,7 @@ fn differences(entry: &Value) -> Vec<String> {
             wrong.push(format!("{}: {what}: got {got}, want {want}", name(entry)));
         }
     }
-    let got: BTreeSet<&str> = message.flags().iter().map(|flag| flag.name()).collect();
+    let got: BTreeSet<&str> = message.flags().iter().map(Flag::name).collect();
     let want: BTreeSet<&str> = expect
         .get("flags")
         .and_then(Value::as_array)
@@ -246,13 +246,11 @@ fn malformed_datagrams_are_read_as_far_as_they_can_be() {
             "raw_pri" => message.form() == Form::Bare && !whole,
             // A lone PRI is a record of no text.
             "parsed" if name(&entry) == "pri/only-pri" => message.msg().is_empty(),
-            "parsed" => message.form() != Form::Bare,
-            "truncated" if name(&entry).starts_with("h5424/") => message
-                .flags()
-                .iter()
-                .any(|flag| flag.name() == "field_truncated"),
-            // Cut at reception, which is the input's business.
-            "truncated" => message.form() != Form::Bare,
+            "truncated" if name(&entry).starts_with("h5424/") => {
+                message.flags().contains(Flag::FieldTruncated)
+            }
+            // Cutting the whole at reception is the input's business.
+            "parsed" | "truncated" => message.form() != Form::Bare,
             "drop_empty" => octets.is_empty(),
             _ => false,
         };

@@ -1,5 +1,7 @@
 //! The rules of RFC 6587, and that it does not matter how a stream arrives.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow")]
+
 use proptest::prelude::*;
 
 use super::*;
