@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use syslogd::frame::{FrameError, Framer, Last, Step, Trailer};
+use syslogd::frame::{FrameError, Framer, Last, Step};
 
 #[derive(Debug, Eq, PartialEq)]
 enum Seen {
@@ -13,14 +13,12 @@ enum Seen {
     Broken(FrameError),
 }
 
-fuzz_target!(|input: (u8, bool, Vec<u8>, Vec<u8>)| {
-    let (limit, nul, sizes, stream) = input;
+fuzz_target!(|input: (u8, Vec<u8>, Vec<u8>)| {
+    let (limit, sizes, stream) = input;
     let limit = usize::from(limit).max(3);
-    let trailer = if nul { Trailer::LfOrNul } else { Trailer::Lf };
-    let whole = frames(limit, trailer, &[stream.len().max(1)], &stream, false);
+    let whole = frames(limit, &[stream.len().max(1)], &stream, false);
     let chunked = frames(
         limit,
-        trailer,
         &sizes
             .iter()
             .map(|s| usize::from(*s).max(1))
@@ -28,19 +26,18 @@ fuzz_target!(|input: (u8, bool, Vec<u8>, Vec<u8>)| {
         &stream,
         false,
     );
-    let octets = frames(limit, trailer, &[1], &stream, true);
+    let octets = frames(limit, &[1], &stream, true);
     assert_eq!(whole, chunked);
     assert_eq!(whole, octets);
 });
 
 fn frames(
     limit: usize,
-    trailer: Trailer,
     sizes: &[usize],
     stream: &[u8],
     bounded: bool,
 ) -> Vec<Seen> {
-    let mut framer = Framer::new(limit).with_trailer(trailer);
+    let mut framer = Framer::new(limit);
     let mut seen = Vec::new();
     let mut unread = Vec::new();
     let mut rest = stream;

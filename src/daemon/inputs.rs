@@ -62,8 +62,8 @@ impl Opened {
     ///
     /// # Errors
     /// The sentence about why it cannot be had.
-    pub fn new(wanted: ListenAddress) -> Result<Self, String> {
-        Self::bind(&wanted)
+    pub fn new(wanted: &ListenAddress) -> Result<Self, String> {
+        Self::bind(wanted)
             .map(|(bound, socket, place)| Self {
                 wanted: wanted.clone(),
                 bound,
@@ -184,7 +184,7 @@ impl Inputs {
                         listener,
                         counters,
                     })
-                    .map_err(|_| io::Error::other("the thread of the streams has ended"))?;
+                    .map_err(io::Error::other)?;
                 None
             }
         };

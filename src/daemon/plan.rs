@@ -118,20 +118,24 @@ impl Plan {
             if self.listens.contains(&address) && !is_any_port(&address) {
                 continue;
             }
-            match network_part(&address) {
-                None => self.listens.push(address),
-                Some(_) if secure > Secure::Open => self.warnings.push(format!(
-                    "not listening on {address}: -s or secure_mode keeps the network out"
-                )),
-                Some(ip) if !arguments.families().include(ip) => {
-                    // Only a wildcard was asked for in both families by one word.
-                    if !ip.is_unspecified() {
-                        self.warnings
-                            .push(format!("not listening on {address}: -4 or -6 excludes it"));
-                    }
+            let Some(ip) = network_part(&address) else {
+                self.listens.push(address);
+                continue;
+            };
+            let why = if secure > Secure::Open {
+                "-s or secure_mode keeps the network out"
+            } else if !arguments.families().include(ip) {
+                if ip.is_unspecified() {
+                    // One word asked for the wildcards of both families.
+                    continue;
                 }
-                Some(_) => self.listens.push(address),
-            }
+                "-4 or -6 excludes it"
+            } else {
+                self.listens.push(address);
+                continue;
+            };
+            self.warnings
+                .push(format!("not listening on {address}: {why}"));
         }
         Ok(())
     }

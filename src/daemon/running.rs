@@ -238,7 +238,7 @@ fn warn(plan: &Plan) {
 fn open_all(addresses: impl Iterator<Item = config::ListenAddress>) -> Result<Vec<Opened>, String> {
     let mut opened = Vec::new();
     for address in addresses {
-        match Opened::new(address) {
+        match Opened::new(&address) {
             Ok(socket) => opened.push(socket),
             Err(why) => {
                 opened.into_iter().for_each(Opened::discard);

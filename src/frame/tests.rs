@@ -143,8 +143,8 @@ fn s5_a_frame_over_the_limit_is_cut_and_the_next_one_is_whole() {
 }
 
 #[test]
-fn rfc6587_3_4_2_nul_is_a_trailer_where_the_operator_says_so() {
-    let mut framer = Framer::new(64).with_trailer(Trailer::LfOrNul);
+fn rfc6587_3_4_2_nul_is_a_trailer_too() {
+    let mut framer = Framer::new(64);
     let step = framer.next(b"<a>\0<b>\0");
     assert_eq!(
         step,

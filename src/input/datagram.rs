@@ -211,11 +211,7 @@ impl Overflow {
         let Ok(mut messages) = datagram.cmsgs() else {
             return;
         };
-        let counter = messages.find_map(|message| match message {
-            ControlMessageOwned::RxqOvfl(counter) => Some(counter),
-            _ => None,
-        });
-        if let Some(counter) = counter {
+        if let Some(ControlMessageOwned::RxqOvfl(counter)) = messages.next() {
             self.fresh += u64::from(counter.wrapping_sub(self.seen));
             self.seen = counter;
         }

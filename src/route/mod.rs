@@ -120,7 +120,7 @@ impl RoutingTable {
             by_pri,
             by_mark,
             candidates,
-            rules: rules.into(),
+            rules,
             lanes: lanes.into(),
             policy,
         }
