@@ -23,7 +23,7 @@ use crate::message::{self, Flag, Message, Sender};
 use crate::route::filter::Scene;
 use crate::route::inbox::Inbox;
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
-use crate::route::{Class, RoutingTable};
+use crate::route::{Class, Policy, RoutingTable};
 
 /// The routing table in force; a reload stores another one.
 pub type Live = Arc<ArcSwap<RoutingTable>>;
@@ -112,6 +112,7 @@ impl Tally {
 pub struct Shard {
     live: Live,
     lanes: Lanes,
+    policy: Arc<Policy>,
     received: Received,
     /// When the oldest open record came, as far as known.
     opened: Option<Received>,
@@ -149,6 +150,7 @@ impl Shard {
         let (source, patience) = (Source::default(), Patience::new());
         Self {
             live,
+            policy: Arc::clone(lanes.table().policy()),
             lanes,
             received,
             opened: None,
@@ -167,6 +169,7 @@ impl Shard {
         if !Arc::ptr_eq(&table, self.lanes.table()) {
             // What the old table routed goes where it was routed to.
             self.hand_over_by_force();
+            self.policy = Arc::clone(table.policy());
             self.lanes.follow(Arc::clone(&table));
         }
     }
@@ -201,23 +204,31 @@ impl Shard {
         class: Class,
         tally: &mut Tally,
     ) {
-        let table = Arc::clone(self.lanes.table());
-        let policy = table.policy();
+        let Self {
+            lanes,
+            policy,
+            names,
+            source,
+            received,
+            begun,
+            opened,
+            ..
+        } = self;
         let own_name = &policy.hostname[..];
         let sender = match peer {
             Peer::Local | Peer::Kernel => Sender::Local { hostname: own_name },
             Peer::Remote(_) => Sender::Remote,
         };
         let message = Message::parse(octets, sender).with_cut(cut);
-        let pri = table.admitted(message.pri(), peer == Peer::Kernel);
+        let pri = policy.admitted(message.pri(), peer == Peer::Kernel);
         tally.kern_remapped += u64::from(pri != message.pri());
         let message = message.with_pri(pri);
         let name;
         let (peer_name, source) = match peer {
             Peer::Local | Peer::Kernel => (own_name, own_name),
             Peer::Remote(address) => {
-                name = self.names.name(address.ip(), self.begun);
-                (&name[..], self.source.text(address.ip()))
+                name = names.name(address.ip(), *begun);
+                (&name[..], source.text(address.ip()))
             }
         };
         let claimed = if policy.hostname_from_message {
@@ -231,11 +242,9 @@ impl Shard {
             own_name,
         };
         let local = !matches!(peer, Peer::Remote(_));
-        let fate = self
-            .lanes
-            .deliver(&message, scene, local, class, self.received);
-        if fate == Fate::Routed && self.opened.is_none() {
-            self.opened = Some(self.received);
+        let fate = lanes.deliver(&message, scene, local, class, *received);
+        if fate == Fate::Routed && opened.is_none() {
+            *opened = Some(*received);
         }
         tally.message(&message, fate);
     }
