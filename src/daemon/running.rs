@@ -21,7 +21,7 @@ use crate::input::internal::Internal;
 use crate::input::peer::PeerNames;
 use crate::input::shard::Live;
 use crate::output::Surroundings;
-use crate::route::inbox::Order;
+use crate::route::inbox::Change;
 use crate::route::{Policy, RoutingTable};
 
 /// How long outputs may take at the end.
@@ -152,7 +152,7 @@ impl Running {
             }
         };
         self.live.store(Arc::new(table));
-        self.outputs.order(|| Order::Reopen);
+        self.outputs.order(|| Change::Reopen);
         self.inputs.follow();
         self.inputs.close_except(&plan.listens);
         for socket in opened {
@@ -178,7 +178,7 @@ impl Running {
 
     /// SIGUSR2: rotates every file.
     pub(super) fn rotate(&self) {
-        self.outputs.order(|| Order::Rotate);
+        self.outputs.order(|| Change::Rotate);
     }
 
     fn statistics(&self) -> Statistics {
