@@ -1,7 +1,5 @@
 //! What reading one message costs.
 
-#![expect(missing_docs, reason = "divan's macros make public items")]
-
 use divan::{Bencher, black_box, counter::BytesCount};
 use syslogd::message::{Message, Sender};
 

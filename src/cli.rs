@@ -21,6 +21,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,7 +104,7 @@ pub struct Arguments {
     #[arg(short = 'c', long = "no-folding", action = ArgAction::Count)]
     pub folding: u8,
 
-    /// Leave octets above 127 as they are, valid UTF-8 or not
+    /// Changes nothing: UTF-8 is always kept
     #[arg(short = '8', long)]
     pub eight_bit: bool,
 
@@ -164,6 +165,17 @@ pub enum Families {
     Ipv4,
     /// `-6`.
     Ipv6,
+}
+
+impl Families {
+    /// Whether this address may be used.
+    pub fn include(self, address: IpAddr) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Ipv4 => address.is_ipv4(),
+            Self::Ipv6 => address.is_ipv6(),
+        }
+    }
 }
 
 impl Arguments {

@@ -17,7 +17,7 @@ mod stamp;
 use bytes::BytesMut;
 
 pub use escape::Escape;
-pub use stamp::{Received, bsd_stamp};
+pub use stamp::{Received, bsd_stamp, rfc3339_stamp};
 
 use crate::message::{Form, Message};
 use escape::{push_escaped, push_line_safe};

@@ -17,24 +17,13 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 use thiserror::Error;
-
-/// What ends a line (RFC 6587 3.4.2: LF, and some senders use NUL).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Trailer {
-    /// LF only; NUL is text.
-    #[default]
-    Lf,
-    /// LF or NUL, whichever comes first.
-    LfOrNul,
-}
 
 /// The state of one connection.
 #[derive(Clone, Debug)]
 pub struct Framer {
     limit: usize,
-    trailer: Trailer,
     before: Before,
     skipping: Skipping,
     /// How many of the unread octets are known to hold no trailer: each octet is searched once.
@@ -134,17 +123,10 @@ impl Framer {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            trailer: Trailer::Lf,
             before: Before::Nothing,
             skipping: Skipping::No,
             searched: 0,
         }
-    }
-
-    /// The same framer with another trailer.
-    #[must_use]
-    pub fn with_trailer(self, trailer: Trailer) -> Self {
-        Self { trailer, ..self }
     }
 
     /// Looks at the octets that were read and not yet consumed.
@@ -247,7 +229,7 @@ impl Framer {
 
     fn line(&mut self, unread: &[u8]) -> Step {
         let unsearched = unread.get(self.searched..).unwrap_or_default();
-        let Some(end) = self.find(unsearched) else {
+        let Some(end) = trailer(unsearched) else {
             self.searched = unread.len();
             // One more octet than the limit may be the CR before an LF.
             let room = self
@@ -309,7 +291,7 @@ impl Framer {
     }
 
     fn skip_line(&mut self, unread: &[u8], cut: u64, after_cr: bool) -> Step {
-        let end = self.find(unread);
+        let end = trailer(unread);
         let text = unread
             .get(..end.unwrap_or(unread.len()))
             .unwrap_or_default();
@@ -329,13 +311,11 @@ impl Framer {
             }
         }
     }
+}
 
-    fn find(&self, octets: &[u8]) -> Option<usize> {
-        match self.trailer {
-            Trailer::Lf => memchr(b'\n', octets),
-            Trailer::LfOrNul => memchr2(b'\n', 0, octets),
-        }
-    }
+/// Where a line ends: at LF, or at NUL as some senders have it (RFC 6587 3.4.2).
+fn trailer(octets: &[u8]) -> Option<usize> {
+    memchr2(b'\n', 0, octets)
 }
 
 /// How a frame begins.

@@ -274,49 +274,43 @@ mod tests {
     #[test]
     fn a_set_changes_only_the_severities_that_the_operator_names() {
         use Severity::*;
-        let cases: [(&str, fn(&mut PriSet), &[Severity]); 6] = [
+        let mail = Facility::Mail;
+        let set = |change: &dyn Fn(&mut PriSet)| {
+            let mut set = PriSet::EMPTY;
+            change(&mut set);
+            set
+        };
+        let all = |change: &dyn Fn(&mut PriSet)| {
+            set(&|set| {
+                set.fill(mail);
+                change(set);
+            })
+        };
+        let up_to_crit = set(&|set| {
+            set.insert_from(mail, Critical);
+            set.remove(mail, Alert);
+        });
+        let cases: [(&str, PriSet, &[Severity]); 6] = [
             (
                 "mail.err",
-                |s| s.insert_from(Facility::Mail, Error),
+                set(&|s| s.insert_from(mail, Error)),
                 &[Emergency, Alert, Critical, Error],
             ),
-            ("mail.=err", |s| s.insert(Facility::Mail, Error), &[Error]),
+            ("mail.=err", set(&|s| s.insert(mail, Error)), &[Error]),
             (
                 "mail.*;mail.!info",
-                |s| {
-                    (
-                        s.fill(Facility::Mail),
-                        s.remove_from(Facility::Mail, Informational),
-                    )
-                        .1
-                },
+                all(&|s| s.remove_from(mail, Informational)),
                 &[Debug],
             ),
-            (
-                "mail.crit;mail.!=alert",
-                |s| {
-                    (
-                        s.insert_from(Facility::Mail, Critical),
-                        s.remove(Facility::Mail, Alert),
-                    )
-                        .1
-                },
-                &[Emergency, Critical],
-            ),
-            (
-                "mail.*;mail.none",
-                |s| (s.fill(Facility::Mail), s.clear(Facility::Mail)).1,
-                &[],
-            ),
+            ("mail.crit;mail.!=alert", up_to_crit, &[Emergency, Critical]),
+            ("mail.*;mail.none", all(&|s| s.clear(mail)), &[]),
             (
                 "mail.debug",
-                |s| s.insert_from(Facility::Mail, Debug),
+                set(&|s| s.insert_from(mail, Debug)),
                 &Severity::ALL,
             ),
         ];
-        for (selector, apply, want) in cases {
-            let mut set = PriSet::EMPTY;
-            apply(&mut set);
+        for (selector, set, want) in cases {
             let got: Vec<Severity> = set.iter().map(Pri::severity).collect();
             assert_eq!(got, want, "{selector}");
             assert!(

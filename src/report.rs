@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::field::{Field, Visit};
@@ -30,6 +31,31 @@ pub struct Report {
     pub severity: Severity,
     /// The sentence, in lower case and without a full stop. It may have several lines.
     pub text: String,
+}
+
+/// Says one kind of thing at most once a minute, so that a peer cannot fill the log with it.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Seldom {
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Warns with `sentence`, or counts it for the next one that is said.
+    pub fn warn(&mut self, sentence: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if self.said.is_some_and(|said| now < said + Self::PAUSE) {
+            self.unsaid += 1;
+            return;
+        }
+        self.said = Some(now);
+        match std::mem::take(&mut self.unsaid) {
+            0 => tracing::warn!("{}", sentence()),
+            unsaid => tracing::warn!("{}; and {unsaid} more like it before", sentence()),
+        }
+    }
 }
 
 /// How much is said on stderr.

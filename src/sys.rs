@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Mutex, PoisonError};
 
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
 
 /// Which of the two processes is running after [`fork`].
@@ -43,6 +44,16 @@ pub fn fork() -> io::Result<Fork> {
 /// How many threads this process has; 1 if /proc is not mounted.
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Ignores a signal from now on.
+///
+/// # Errors
+/// If the signal cannot be ignored.
+pub fn ignore(which: Signal) -> io::Result<()> {
+    // SAFETY: no handler runs, and nobody else installs one for a signal that is ignored.
+    unsafe { signal(which, SigHandler::SigIgn) }?;
+    Ok(())
 }
 
 /// How many octets of a connected TCP socket the peer's kernel has not acknowledged (`SIOCOUTQ`).

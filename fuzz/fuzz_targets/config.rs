@@ -10,7 +10,10 @@ fuzz_target!(|octets: &[u8]| {
     let loaded = config::parse_files(&[("main.conf", &text), ("sub.conf", &text)]);
     let check = |span: Span| {
         let text = loaded.sources.text(span.file);
-        assert!(text.get(span.start as usize..span.end as usize).is_some(), "{span:?}");
+        assert!(
+            text.get(span.start as usize..span.end as usize).is_some(),
+            "{span:?}"
+        );
     };
     for rule in &loaded.config.rules {
         check(rule.span);
@@ -19,7 +22,10 @@ fuzz_target!(|octets: &[u8]| {
     }
     for diagnostic in &loaded.diagnostics {
         check(diagnostic.span);
-        diagnostic.secondary.iter().for_each(|(span, _)| check(*span));
+        diagnostic
+            .secondary
+            .iter()
+            .for_each(|(span, _)| check(*span));
         let shown = diagnostic.render(&loaded.sources, false);
         assert!(shown.contains(&diagnostic.message), "{shown}");
     }

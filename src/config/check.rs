@@ -93,6 +93,7 @@ fn agreed(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) -> OutputSettings
         owner,
         group,
         sync,
+        ..OutputSettings::default()
     }
 }
 

@@ -30,13 +30,15 @@ impl Blocks {
     /// Takes a block line; `None` if the line is something else.
     pub(super) fn read(&mut self, line: Piece<'_>, problems: &mut Vec<Problem>) -> Option<()> {
         let line = line.strip_prefix("#").unwrap_or(line);
-        let line = without_comment(line);
         let (slot, parsed) = if let Some(names) = line.strip_prefix("!") {
-            (&mut self.program, program(names, problems))
+            (
+                &mut self.program,
+                program(names.without_comment(), problems),
+            )
         } else if let Some(names) = line.strip_prefix("+") {
-            (&mut self.host, host(names, false))
+            (&mut self.host, host(names.without_comment(), false))
         } else if let Some(names) = line.strip_prefix("-") {
-            (&mut self.host, host(names, true))
+            (&mut self.host, host(names.without_comment(), true))
         } else if let Some(filter) = line.strip_prefix(":") {
             (&mut self.property, property(filter))
         } else {
@@ -68,17 +70,6 @@ impl Blocks {
 }
 
 const IGNORED: &str = "rules ignored up to the next block of this kind";
-
-/// `!ppp  # dial-in`: what follows a blank and `#` is a comment, unless a quote comes first.
-fn without_comment(line: Piece<'_>) -> Piece<'_> {
-    let comment = line.text.find([' ', '\t']).and_then(|_| {
-        let found = line.text.find(" #").or_else(|| line.text.find("\t#"));
-        found.filter(|offset| !line.text.get(..*offset).unwrap_or("").contains('"'))
-    });
-    comment
-        .map_or(line, |offset| line.split_at(offset).0)
-        .trim()
-}
 
 fn program(names: Piece<'_>, problems: &mut Vec<Problem>) -> Result<Option<Condition>, Problem> {
     if names.text.starts_with('!') {

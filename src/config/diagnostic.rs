@@ -8,6 +8,20 @@
 //! ```
 //!
 //! The first line is ours, the snippet below it is annotate-snippets'. Columns count characters from 1.
+//!
+//! | code | about | code | about |
+//! |------|-------|------|-------|
+//! | E101 | selector | W001 | selects nothing |
+//! | E102 | destination | W002 | `none` undone by a later `*` |
+//! | E103 | option | W003 | one message to one destination twice |
+//! | E104 | block or filter | W004 | a user's name that looks like a path |
+//! | E105 | keyword | W005 | missing include |
+//! | E106 | include | W006 | missing directory (`--check`) |
+//! | E107 | not text | W007 | comma for semicolon |
+//! | E108 | settings that differ | W008 | facility number between two codes |
+//! | E109 | another daemon's language | W009 | `=*` |
+//! | E110 | not supported yet | W011 | `rotate=` without a size |
+//! | | | W012 | wildcard in a program's name |
 
 use std::ops::Range;
 

@@ -115,10 +115,10 @@ impl Files<'_> {
         };
         let mut found: Vec<PathBuf> = match self {
             Self::Disk => match glob::glob_with(pattern, options) {
-                Ok(paths) => paths
-                    .filter_map(Result::ok)
-                    .filter(|path| !path.is_dir())
-                    .collect(),
+                Ok(paths) => match paths.collect::<Result<Vec<PathBuf>, _>>() {
+                    Ok(paths) => paths.into_iter().filter(|path| !path.is_dir()).collect(),
+                    Err(error) => return Found::Invalid(error.to_string()),
+                },
                 Err(error) => return Found::Invalid(error.to_string()),
             },
             Self::Memory(files) => match Pattern::new(pattern) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::action;
 use super::check::{self, Draft};
 use super::condition::Blocks;
-use super::diagnostic::{Diagnostic, Sources, octets};
+use super::diagnostic::{Diagnostic, Severity, Sources, octets};
 use super::files::{Files, Found, LoadError};
 use super::foreign;
 use super::keyword::{self, Keyword};
@@ -26,6 +26,15 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the spans point into.
     pub sources: Sources,
+}
+
+impl Loaded {
+    /// Whether something was not understood: `--check` then fails, and a reload changes nothing.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics
+            .iter()
+            .any(|found| found.severity == Severity::Error)
+    }
 }
 
 /// Reads a configuration and the files it includes. Blocks on the disk.
@@ -129,7 +138,7 @@ impl<'a> Loader<'a> {
         }
         let mut problems = Vec::new();
         if blocks.read(piece, &mut problems).is_none() {
-            match keyword::parse(without_comment(piece)) {
+            match keyword::parse(piece.without_comment()) {
                 Some(Ok(keyword)) => self.keyword(keyword, line),
                 Some(Err(problem)) => problems.push(problem),
                 None => self.rule(piece, line, blocks, &mut problems),
@@ -149,7 +158,7 @@ impl<'a> Loader<'a> {
     ) {
         let end = piece.split_at(piece.text.len()).1;
         let (selector, rest) = piece.split_once(&BLANKS).unwrap_or((piece, end));
-        let action = without_comment(rest).trim();
+        let action = rest.without_comment().trim();
         if let Some(problem) = blank_in_selector(selector, action) {
             problems.push(problem);
             return;
@@ -303,16 +312,6 @@ fn blank_in_selector(selector: Piece<'_>, action: Piece<'_>) -> Option<Problem> 
         message,
         "remove this blank: a selector ends at the first one",
     ))
-}
-
-/// What stands before a blank and `#`.
-fn without_comment(piece: Piece<'_>) -> Piece<'_> {
-    let found = piece.text.match_indices('#').map(|(offset, _)| offset);
-    let mut comment =
-        found.filter(|offset| piece.text.get(..*offset).unwrap_or("").ends_with(BLANKS));
-    comment
-        .next()
-        .map_or(piece, |offset| piece.split_at(offset).0)
 }
 
 /// UTF-8, with a replacement character for what is not, and where these are.

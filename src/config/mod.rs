@@ -32,6 +32,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use crate::format::Escape;
 use crate::pri::PriSet;
@@ -77,7 +78,7 @@ pub struct RuleDecl {
     pub destination: Destination,
     /// In which form.
     pub format: FormatDecl,
-    /// How the output behaves; two rules with one destination must agree.
+    /// How the output behaves; the same in all rules with this destination.
     pub settings: OutputSettings,
     /// The whole rule.
     pub span: Span,
@@ -223,7 +224,7 @@ pub enum LayoutDecl {
 /// How an output behaves.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OutputSettings {
-    /// When the file is rotated; `None`: never.
+    /// When the file is rotated; `None`: as [`Settings::rotation`] or the command line says.
     pub rotation: Option<Rotation>,
     /// `mode=0640`, for files that we create.
     pub mode: Option<u32>,
@@ -233,6 +234,9 @@ pub struct OutputSettings {
     pub group: Option<String>,
     /// When the disk must have it.
     pub sync: Sync,
+    /// The programs that are started with the log's path after each rotation; for all files the same,
+    /// from [`Settings::notify`].
+    pub notify: Arc<[PathBuf]>,
 }
 
 /// Rotation by size.

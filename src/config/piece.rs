@@ -85,6 +85,16 @@ impl<'a> Piece<'a> {
         Some(Self { text, start })
     }
 
+    /// What stands before a blank and `#`.
+    pub(super) fn without_comment(self) -> Self {
+        let mut signs = self.text.match_indices('#').map(|(offset, _)| offset);
+        let comment = signs.find(|offset| {
+            let before = self.text.get(..*offset).unwrap_or("");
+            before.ends_with(BLANKS)
+        });
+        comment.map_or(self, |offset| self.split_at(offset).0)
+    }
+
     /// Whether nothing is in it.
     pub(super) fn is_empty(self) -> bool {
         self.text.is_empty()

@@ -254,6 +254,25 @@ fn directories_are_looked_at_only_when_asked() {
     );
 }
 
+#[test]
+fn a_destination_that_is_shown_can_be_read_again() {
+    for text in [
+        "/f",
+        "|/f",
+        "/dev/tty1",
+        "*",
+        "joe,root",
+        "@h:514",
+        "@[::1]:5",
+        "@tcp://h:601",
+        "@@h:1",
+    ] {
+        let loaded = parse_str("t", &format!("mail.* {text}"));
+        assert_eq!(destinations(&loaded), [text]);
+        assert!(!loaded.has_errors(), "{text}");
+    }
+}
+
 /// Lines of fragments that mean something, so that the property reaches deep.
 fn any_configuration() -> impl Strategy<Value = String> {
     let fragment = prop::sample::select(vec![

@@ -15,8 +15,7 @@ const EX_CONFIG: u8 = 78;
 /// # Errors
 /// If the file cannot be read.
 pub fn run(path: &Path) -> Result<ExitCode, StartError> {
-    let mut loaded =
-        config::load(path).map_err(|error| StartError::Config(error.to_string()))?;
+    let mut loaded = config::load(path).map_err(|error| StartError::Config(error.to_string()))?;
     let warnings = config::warnings_with_filesystem(&loaded);
     loaded.diagnostics.extend(warnings);
     let mut stderr = io::stderr().lock();
@@ -25,15 +24,28 @@ pub fn run(path: &Path) -> Result<ExitCode, StartError> {
     for found in &loaded.diagnostics {
         told = told.and_then(|()| writeln!(stderr, "{}", found.render(&loaded.sources, colour)));
     }
-    let count = |wanted| loaded.diagnostics.iter().filter(|found| found.severity == wanted).count();
+    let count = |wanted| {
+        loaded
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity == wanted)
+            .count()
+    };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let name = path.display();
     let rules = loaded.config.rules.len();
     told = told.and_then(|()| match errors {
-        0 => writeln!(stderr, "{name}: {rules} rules, no errors, {warnings} warnings"),
+        0 => writeln!(
+            stderr,
+            "{name}: {rules} rules, no errors, {warnings} warnings"
+        ),
         _ => writeln!(stderr, "{name}: {errors} errors, {warnings} warnings"),
     });
     // Whoever closed stderr wants the exit status only.
     _ = told;
-    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) })
+    Ok(if errors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EX_CONFIG)
+    })
 }

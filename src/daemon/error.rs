@@ -40,11 +40,10 @@ impl StartError {
     pub fn sysexit(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
-            Self::Input(_) => 71,
-            Self::Background(_) | Self::Runtime(_) => 71,
-            Self::Try { .. } => 73,
+            Self::Input(_) | Self::Background(_) | Self::Runtime(_) => 71,
+            Self::Try { .. }
+            | Self::PidFile(PidFileError::NotAFile { .. } | PidFileError::Io { .. }) => 73,
             Self::PidFile(PidFileError::Held { .. }) => 75,
-            Self::PidFile(PidFileError::NotAFile { .. } | PidFileError::Io { .. }) => 73,
             Self::Config(_) => 78,
         }
     }

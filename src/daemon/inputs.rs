@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 
 use crate::config::ListenAddress;
 use crate::counters::InputCounters;
-use crate::input::acl::{Denials, Gate};
+use crate::input::acl::AccessList;
 use crate::input::bell::Bell;
 use crate::input::datagram::{Drain, Origin, Overflow};
-use crate::input::kernel::KernelLog;
+use crate::input::denials::Denials;
+use crate::input::kmsg::KernelLog;
 use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
 use crate::input::stream::{self, Command, Listener};
@@ -31,12 +32,12 @@ pub struct Common {
     /// The names of remote peers.
     pub names: PeerNames,
     /// The `-a` list.
-    pub gate: Gate,
+    pub gate: Arc<AccessList>,
 }
 
 impl Common {
     fn shard(&self) -> Shard {
-        Shard::new(Arc::clone(&self.live), self.names.clone())
+        Shard::new(Arc::clone(&self.live), &self.names)
     }
 }
 
@@ -61,15 +62,18 @@ impl Opened {
     ///
     /// # Errors
     /// The sentence about why it cannot be had.
-    pub fn new(wanted: ListenAddress) -> Result<Self, String> {
-        Self::bind(&wanted)
-            .map(|(bound, socket, place)| Self { wanted: wanted.clone(), bound, socket, place })
+    pub fn new(wanted: &ListenAddress) -> Result<Self, String> {
+        Self::bind(wanted)
+            .map(|(bound, socket, place)| Self {
+                wanted: wanted.clone(),
+                bound,
+                socket,
+                place,
+            })
             .map_err(|error| format!("cannot listen on {wanted}: {error}"))
     }
 
-    fn bind(
-        wanted: &ListenAddress,
-    ) -> io::Result<(ListenAddress, Socket, Option<unix::Place>)> {
+    fn bind(wanted: &ListenAddress) -> io::Result<(ListenAddress, Socket, Option<unix::Place>)> {
         Ok(match wanted {
             ListenAddress::Udp(address) => {
                 let (socket, bound) = udp::open(*address)?;
@@ -77,7 +81,11 @@ impl Opened {
             }
             ListenAddress::Tcp(address) => {
                 let (listener, bound) = tcp::open(*address)?;
-                (ListenAddress::Tcp(bound), Socket::Stream(Listener::Tcp(listener)), None)
+                (
+                    ListenAddress::Tcp(bound),
+                    Socket::Stream(Listener::Tcp(listener)),
+                    None,
+                )
             }
             ListenAddress::UnixDatagram(path) => {
                 let (socket, place) = unix::open(path, unix::Kind::Datagram)?;
@@ -85,14 +93,13 @@ impl Opened {
             }
             ListenAddress::UnixStream(path) => {
                 let (socket, place) = unix::open(path, unix::Kind::Stream)?;
-                (wanted.clone(), Socket::Stream(Listener::Unix(socket.into())), Some(place))
+                (
+                    wanted.clone(),
+                    Socket::Stream(Listener::Unix(socket.into())),
+                    Some(place),
+                )
             }
         })
-    }
-
-    /// The address it got.
-    pub fn bound(&self) -> &ListenAddress {
-        &self.bound
     }
 
     /// Removes the socket again: it is not needed after all.
@@ -126,7 +133,12 @@ pub struct Inputs {
 impl Inputs {
     /// None at work yet.
     pub fn new(common: Common) -> Self {
-        Self { common, running: Vec::new(), streams: None, kernel: None }
+        Self {
+            common,
+            running: Vec::new(),
+            streams: None,
+            kernel: None,
+        }
     }
 
     /// The addresses that were asked for and are served.
@@ -136,9 +148,17 @@ impl Inputs {
 
     /// The counters, by name.
     pub fn counters(&self) -> impl Iterator<Item = (String, Arc<InputCounters>)> + '_ {
-        let kernel = self.kernel.iter().map(|(_, counters, _)| ("/dev/kmsg".to_owned(), counters));
-        let sockets = self.running.iter().map(|running| (running.bound.to_string(), &running.counters));
-        sockets.chain(kernel).map(|(name, counters)| (name, Arc::clone(counters)))
+        let kernel = self
+            .kernel
+            .iter()
+            .map(|(_, counters, _)| ("/dev/kmsg".to_owned(), counters));
+        let sockets = self
+            .running
+            .iter()
+            .map(|running| (running.bound.to_string(), &running.counters));
+        sockets
+            .chain(kernel)
+            .map(|(name, counters)| (name, Arc::clone(counters)))
     }
 
     /// Begins to read a bound socket.
@@ -146,7 +166,12 @@ impl Inputs {
     /// # Errors
     /// If there are no threads or descriptors left.
     pub fn start(&mut self, opened: Opened) -> io::Result<()> {
-        let Opened { wanted, bound, socket, place } = opened;
+        let Opened {
+            wanted,
+            bound,
+            socket,
+            place,
+        } = opened;
         let counters = Arc::new(InputCounters::default());
         let drain = match socket {
             Socket::Datagram(socket) => Some(self.drain(socket, &bound, &counters)?),
@@ -154,13 +179,23 @@ impl Inputs {
                 let address = wanted.clone();
                 let counters = Arc::clone(&counters);
                 self.streams()?
-                    .blocking_send(Command::Listen { address, listener, counters })
-                    .map_err(|_| io::Error::other("the thread of the streams has ended"))?;
+                    .blocking_send(Command::Listen {
+                        address,
+                        listener,
+                        counters,
+                    })
+                    .map_err(io::Error::other)?;
                 None
             }
         };
         tracing::info!("listening on {bound}");
-        self.running.push(Running { wanted, bound, counters, place, drain });
+        self.running.push(Running {
+            wanted,
+            bound,
+            counters,
+            place,
+            drain,
+        });
         Ok(())
     }
 
@@ -173,7 +208,7 @@ impl Inputs {
         let bell = Bell::new()?;
         let origin = match bound {
             ListenAddress::Udp(_) => Origin::Network {
-                gate: self.common.gate.clone(),
+                gate: Arc::clone(&self.common.gate),
                 denials: Denials::new(bound.to_string()),
                 overflow: Overflow::new(bound.to_string()),
             },
@@ -188,7 +223,9 @@ impl Inputs {
             bell: Arc::clone(&bell),
             origin,
         };
-        let thread = thread::Builder::new().name("drain".into()).spawn(move || drain.run())?;
+        let thread = thread::Builder::new()
+            .name("drain".into())
+            .spawn(move || drain.run())?;
         Ok((bell, thread))
     }
 
@@ -197,7 +234,8 @@ impl Inputs {
             let (sender, commands) = mpsc::channel(COMMANDS);
             let common = self.common.clone();
             let serve = move || {
-                if let Err(error) = stream::run(common.shard(), common.gate.clone(), commands) {
+                if let Err(error) = stream::run(common.shard(), Arc::clone(&common.gate), commands)
+                {
                     tracing::error!("cannot serve streams: {error}");
                 }
             };
@@ -209,7 +247,7 @@ impl Inputs {
 
     /// Begins to read the kernel's log. Says so if that is not possible here, as in a container.
     pub fn start_kernel(&mut self, cache: PathBuf) {
-        let started = KernelLog::open(cache).and_then(|log| {
+        let started = KernelLog::open(Path::new("/dev/kmsg"), Some(cache)).and_then(|log| {
             let (bell, counters) = (Bell::new()?, Arc::new(InputCounters::default()));
             let reader = kernel::Reader {
                 log,
@@ -217,7 +255,9 @@ impl Inputs {
                 counters: Arc::clone(&counters),
                 bell: Arc::clone(&bell),
             };
-            let thread = thread::Builder::new().name("kernel".into()).spawn(move || reader.run())?;
+            let thread = thread::Builder::new()
+                .name("kernel".into())
+                .spawn(move || reader.run())?;
             Ok((bell, counters, thread))
         });
         match started {
@@ -236,7 +276,10 @@ impl Inputs {
     }
 
     fn bells(&self) -> impl Iterator<Item = &Arc<Bell>> {
-        let drains = self.running.iter().filter_map(|running| running.drain.as_ref());
+        let drains = self
+            .running
+            .iter()
+            .filter_map(|running| running.drain.as_ref());
         let drains = drains.map(|(bell, _)| bell);
         drains.chain(self.kernel.iter().map(|(bell, _, _)| bell))
     }
@@ -252,7 +295,9 @@ impl Inputs {
             tracing::info!("no longer listening on {}", input.bound);
             if let Some((sender, _)) = &self.streams
                 && input.drain.is_none()
-                && sender.blocking_send(Command::Close(input.wanted.clone())).is_err()
+                && sender
+                    .blocking_send(Command::Close(input.wanted.clone()))
+                    .is_err()
             {
                 tracing::debug!("the thread of the streams has ended");
             }
@@ -293,9 +338,8 @@ fn join(thread: JoinHandle<()>, name: &str) {
     }
 }
 
-/// Where the UDP and TCP listeners are, for `--try`.
 impl Inputs {
-    /// The bound network addresses.
+    /// The addresses that the inputs got.
     pub fn bound(&self) -> impl Iterator<Item = &ListenAddress> {
         self.running.iter().map(|running| &running.bound)
     }
@@ -304,7 +348,9 @@ impl Inputs {
 /// The port of a bound network address.
 pub fn port(address: &ListenAddress) -> Option<u16> {
     match address {
-        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => Some(SocketAddr::port(address)),
+        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => {
+            Some(SocketAddr::port(address))
+        }
         ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => None,
     }
 }

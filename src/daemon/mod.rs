@@ -8,15 +8,15 @@
 
 pub mod check;
 pub mod daemonise;
-mod error;
+pub mod error;
 pub mod host;
-mod inputs;
-mod outputs;
+pub mod inputs;
+pub mod outputs;
 pub mod pid_file;
-mod plan;
-mod running;
-mod statistics;
-mod try_out;
+pub mod plan;
+pub mod running;
+pub mod statistics;
+pub mod try_out;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal as listen_for};
 use tokio::time::{Instant, interval_at};
 
@@ -54,7 +54,9 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     let ready = if arguments.foreground {
         Ready::nobody_waits()
     } else {
-        arguments.make_paths_absolute().map_err(StartError::Background)?;
+        arguments
+            .make_paths_absolute()
+            .map_err(StartError::Background)?;
         match daemonise().map_err(StartError::Background)? {
             Side::Started(status) => return Ok(status),
             Side::Daemon(ready) => ready,
@@ -105,7 +107,12 @@ impl Started {
         let running = Running::start(arguments)?;
         let speaker = Speaker::start(running.internal().clone(), reports)?;
         tracing::info!("syslogd-rs {}: start", env!("CARGO_PKG_VERSION"));
-        Ok(Self { running, pid_file, speaker, mark })
+        Ok(Self {
+            running,
+            pid_file,
+            speaker,
+            mark,
+        })
     }
 
     /// Obeys signals until one says stop.
@@ -116,7 +123,12 @@ impl Started {
             .map_err(StartError::Runtime)?;
         let reason = runtime.block_on(self.obey()).map_err(StartError::Runtime)?;
         drop(runtime);
-        let Self { mut running, pid_file, speaker, .. } = self;
+        let Self {
+            mut running,
+            pid_file,
+            speaker,
+            ..
+        } = self;
         let statistics = running.stop_inputs();
         speaker.stop(|| {
             tracing::info!(
@@ -159,7 +171,7 @@ impl Started {
 fn prepare_process() {
     // A file size limit must be an error of write(2), and not the end of us.
     // SIGPIPE is ignored by the Rust runtime already.
-    if let Err(error) = ignore(Signal::SIGXFSZ) {
+    if let Err(error) = crate::sys::ignore(Signal::SIGXFSZ) {
         tracing::warn!("cannot ignore SIGXFSZ: {error}");
     }
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
@@ -195,7 +207,11 @@ impl Speaker {
             .name("reports".into())
             .spawn(speak)
             .map_err(StartError::Runtime)?;
-        Ok(Self { internal, ending, thread })
+        Ok(Self {
+            internal,
+            ending,
+            thread,
+        })
     }
 
     /// Says `last_words`, which must make a report, and everything that was said before.

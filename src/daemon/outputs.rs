@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::plan::{OutputPlan, Plan};
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
-use crate::output::{self, Shared};
+use crate::output::{self, Sink, Surroundings};
 use crate::route::inbox::{self, Inbox, Order};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
@@ -52,7 +52,7 @@ pub fn reconcile(running: &[&OutputPlan], wanted: &[OutputPlan]) -> Vec<Step> {
         let same = |running: &&OutputPlan| {
             running.destination == wanted.destination
                 && running.folding == wanted.folding
-                && running.max_datagram == wanted.max_datagram
+                && running.limits == wanted.limits
         };
         match running.iter().position(same) {
             None => Step::Open,
@@ -74,7 +74,7 @@ impl Outputs {
         plan: &Plan,
         config: &crate::config::Config,
         policy: Policy,
-        shared: &Shared,
+        surroundings: &Surroundings,
     ) -> io::Result<RoutingTable> {
         let plans: Vec<&OutputPlan> = self.running.iter().map(|running| &running.plan).collect();
         let steps = reconcile(&plans, &plan.outputs);
@@ -82,11 +82,13 @@ impl Outputs {
         let mut opened = Vec::new();
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
-                opened.push(open(wanted, limit, shared)?);
+                opened.push(open(wanted, limit, surroundings)?);
             }
         }
-        let mut before: Vec<Option<Running>> =
-            std::mem::take(&mut self.running).into_iter().map(Some).collect();
+        let mut before: Vec<Option<Running>> = std::mem::take(&mut self.running)
+            .into_iter()
+            .map(Some)
+            .collect();
         let mut opened = opened.into_iter();
         for (step, wanted) in steps.into_iter().zip(&plan.outputs) {
             let running = match step {
@@ -102,16 +104,12 @@ impl Outputs {
         }
         self.leaving.retain(|(_, _, worker)| !worker.is_finished());
         let closed = before.into_iter().flatten();
-        self.leaving.extend(closed.map(|old| (old.plan.destination, old.counters, old.worker)));
+        self.leaving
+            .extend(closed.map(|old| (old.plan.destination, old.counters, old.worker)));
         Ok(self.table(plan, config, policy))
     }
 
-    fn table(
-        &self,
-        plan: &Plan,
-        config: &crate::config::Config,
-        policy: Policy,
-    ) -> RoutingTable {
+    fn table(&self, plan: &Plan, config: &crate::config::Config, policy: Policy) -> RoutingTable {
         let lane = |(output, template): &(usize, _)| Lane {
             inbox: self.running[*output].inbox.clone(),
             template: *template,
@@ -119,7 +117,12 @@ impl Outputs {
                 && is_console(&plan.outputs[*output].destination),
         };
         let lanes = plan.lanes.iter().map(lane).collect();
-        RoutingTable::compile(config, lanes, |rule| plan.lane_of[rule].map(LaneId::from), policy)
+        RoutingTable::compile(
+            config,
+            lanes,
+            |rule| plan.lane_of[rule].map(LaneId::from),
+            policy,
+        )
     }
 
     /// Sends every output an order.
@@ -131,9 +134,17 @@ impl Outputs {
 
     /// The counters, by name.
     pub fn counters(&self) -> impl Iterator<Item = (String, Arc<OutputCounters>)> + '_ {
-        let running = self.running.iter().map(|output| (&output.plan.destination, &output.counters));
-        let leaving = self.leaving.iter().map(|(destination, counters, _)| (destination, counters));
-        running.chain(leaving).map(|(name, counters)| (name.to_string(), Arc::clone(counters)))
+        let running = self
+            .running
+            .iter()
+            .map(|output| (&output.plan.destination, &output.counters));
+        let leaving = self
+            .leaving
+            .iter()
+            .map(|(destination, counters, _)| (destination, counters));
+        running
+            .chain(leaving)
+            .map(|(name, counters)| (name.to_string(), Arc::clone(counters)))
     }
 
     /// Lets every output write what it holds, until `deadline`. The table must be gone by then.
@@ -145,7 +156,11 @@ impl Outputs {
             running.inbox.stop_by(deadline);
             workers.push((running.counters, running.worker));
         }
-        workers.extend(self.leaving.drain(..).map(|(_, counters, worker)| (counters, worker)));
+        workers.extend(
+            self.leaving
+                .drain(..)
+                .map(|(_, counters, worker)| (counters, worker)),
+        );
         let lost = |counters: &OutputCounters| counters.dropped(Loss::Shutdown).get();
         let mut in_all = 0;
         for (counters, worker) in workers {
@@ -158,19 +173,18 @@ impl Outputs {
     }
 }
 
-fn open(plan: &OutputPlan, limit: usize, shared: &Shared) -> io::Result<Running> {
+fn open(plan: &OutputPlan, limit: usize, surroundings: &Surroundings) -> io::Result<Running> {
     let counters = Arc::new(OutputCounters::default());
     let name = plan.destination.to_string();
-    let (inbox, orders) = inbox::inbox(name, limit, Arc::clone(&counters));
-    let worker = output::spawn(
-        &plan.destination,
-        plan.settings.clone(),
-        plan.folding,
-        plan.max_datagram,
-        shared,
-        orders,
-    )?;
-    Ok(Running { plan: plan.clone(), inbox, counters, worker })
+    let (inbox, orders) = inbox::inbox(name.clone(), limit, Arc::clone(&counters));
+    let sink = Sink::open(&plan.destination, &plan.settings, plan.limits, surroundings);
+    let worker = output::spawn(name, sink, orders, plan.settings.sync, plan.folding())?;
+    Ok(Running {
+        plan: plan.clone(),
+        inbox,
+        counters,
+        worker,
+    })
 }
 
 /// Whether network messages are kept away from it unless `allow_net_console` (V42).

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::cli::{Arguments, Families};
+use crate::cli::Arguments;
 use crate::config::{
     self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Transport,
 };
-use crate::format::{Escape, Escaping, Layout, Template};
-use crate::output::repeat::Folding;
+use crate::format::{Escape, Escaping, Layout, Template, bsd_stamp, rfc3339_stamp};
+use crate::output::forward::Limits;
+use crate::output::repeat::{Folding, Head, Style};
 
 /// The port that syslog has over UDP (RFC 5426 3.3).
 const SYSLOG_PORT: u16 = 514;
@@ -38,8 +39,24 @@ pub struct OutputPlan {
     pub destination: Destination,
     /// How it behaves.
     pub settings: OutputSettings,
-    /// Whether it folds repeated messages.
-    pub folding: Folding,
+    /// Whether it folds repeated messages, and how the line that tells of them begins.
+    pub folding: Option<Head>,
+    /// How long a datagram it may send.
+    pub limits: Limits,
+}
+
+impl OutputPlan {
+    /// How the worker folds repeated messages.
+    pub fn folding(&self) -> Folding {
+        let Some(head) = self.folding else {
+            return Folding::Off;
+        };
+        let stamp = match head {
+            Head::Traditional => bsd_stamp,
+            Head::Rfc5424 => rfc3339_stamp,
+        };
+        Folding::On(Style { stamp, head })
+    }
 }
 
 /// What keeps the network away (`-s`, `-ss`, `secure_mode`).
@@ -72,7 +89,11 @@ impl Plan {
         config: &Config,
         secure: Secure,
     ) -> Result<(), String> {
-        let sockets = arguments.sockets.iter().cloned().map(ListenAddress::UnixDatagram);
+        let sockets = arguments
+            .sockets
+            .iter()
+            .cloned()
+            .map(ListenAddress::UnixDatagram);
         let mut wanted: Vec<ListenAddress> = sockets.collect();
         for text in &arguments.bind {
             wanted.extend(config::bind_addresses(text).map_err(|why| format!("-b {text}: {why}"))?);
@@ -82,29 +103,39 @@ impl Plan {
             wanted.extend(addresses.map_err(|why| format!("--listen {text}: {why}"))?);
         }
         wanted.extend(config.listens.iter().map(|listen| listen.address.clone()));
-        let udp_is_asked = wanted.iter().any(|address| matches!(address, ListenAddress::Udp(_)));
+        let udp_is_asked = wanted
+            .iter()
+            .any(|address| matches!(address, ListenAddress::Udp(_)));
         if config.settings.secure_mode == Some(0) && !udp_is_asked {
-            let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-            wanted.extend(everywhere.map(|ip| ListenAddress::Udp(SocketAddr::new(ip, SYSLOG_PORT))));
+            let everywhere = [
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            ];
+            wanted
+                .extend(everywhere.map(|ip| ListenAddress::Udp(SocketAddr::new(ip, SYSLOG_PORT))));
         }
         for address in wanted {
             if self.listens.contains(&address) && !is_any_port(&address) {
                 continue;
             }
-            match network_part(&address) {
-                None => self.listens.push(address),
-                Some(_) if secure > Secure::Open => self.warnings.push(format!(
-                    "not listening on {address}: -s or secure_mode keeps the network out"
-                )),
-                Some(ip) if !in_families(ip, arguments.families()) => {
-                    // Only a wildcard was asked for in both families by one word.
-                    if !ip.is_unspecified() {
-                        self.warnings
-                            .push(format!("not listening on {address}: -4 or -6 excludes it"));
-                    }
+            let Some(ip) = network_part(&address) else {
+                self.listens.push(address);
+                continue;
+            };
+            let why = if secure > Secure::Open {
+                "-s or secure_mode keeps the network out"
+            } else if !arguments.families().include(ip) {
+                if ip.is_unspecified() {
+                    // One word asked for the wildcards of both families.
+                    continue;
                 }
-                Some(_) => self.listens.push(address),
-            }
+                "-4 or -6 excludes it"
+            } else {
+                self.listens.push(address);
+                continue;
+            };
+            self.warnings
+                .push(format!("not listening on {address}: {why}"));
         }
         Ok(())
     }
@@ -122,6 +153,8 @@ impl Plan {
             None => None,
         };
         let rotation = from_arguments.or(config.settings.rotation);
+        let octets = arguments.max_forward.or(config.settings.udp_size);
+        let limits = octets.map_or_else(Limits::default, Limits::new);
         let mut outputs = BTreeMap::new();
         for rule in &config.rules {
             if secure == Secure::Closed && matches!(rule.destination, Destination::Forward(_)) {
@@ -136,10 +169,16 @@ impl Plan {
                 let mut settings = rule.settings.clone();
                 if matches!(rule.destination, Destination::File(_)) {
                     settings.rotation = settings.rotation.or(rotation);
+                    settings.notify = config.settings.notify.clone().into();
                 }
-                let folding = folding(&rule.destination, arguments.folding);
                 let destination = rule.destination.clone();
-                self.outputs.push(OutputPlan { destination, settings, folding });
+                let folding = folding(rule, arguments.folding);
+                self.outputs.push(OutputPlan {
+                    destination,
+                    settings,
+                    folding,
+                    limits,
+                });
                 self.outputs.len() - 1
             });
             let lane = (output, template(rule, config.settings.escape));
@@ -154,7 +193,10 @@ impl Plan {
 }
 
 fn secure(arguments: &Arguments, config: &Config) -> Secure {
-    match arguments.secure.max(config.settings.secure_mode.unwrap_or(0)) {
+    match arguments
+        .secure
+        .max(config.settings.secure_mode.unwrap_or(0))
+    {
         0 => Secure::Open,
         1 => Secure::Deaf,
         _ => Secure::Closed,
@@ -177,22 +219,18 @@ fn is_any_port(address: &ListenAddress) -> bool {
     }
 }
 
-fn in_families(ip: IpAddr, families: Families) -> bool {
-    match families {
-        Families::Both => true,
-        Families::Ipv4 => ip.is_ipv4(),
-        Families::Ipv6 => ip.is_ipv6(),
-    }
-}
-
 /// `-c` stops folding for FIFOs, `-cc` for everything; forwards and users never see it.
-fn folding(destination: &Destination, off: u8) -> Folding {
-    let folds = match destination {
+fn folding(rule: &RuleDecl, off: u8) -> Option<Head> {
+    let folds = match rule.destination {
         Destination::File(_) | Destination::Terminal(_) => off < 2,
         Destination::Fifo(_) => off < 1,
         Destination::Users(_) | Destination::Everyone | Destination::Forward(_) => false,
     };
-    if folds { Folding::On } else { Folding::Off }
+    let head = match rule.format.layout {
+        Some(LayoutDecl::Rfc5424) => Head::Rfc5424,
+        Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) | None => Head::Traditional,
+    };
+    folds.then_some(head)
 }
 
 fn template(rule: &RuleDecl, escape: Escape) -> Template {
@@ -217,8 +255,9 @@ fn template(rule: &RuleDecl, escape: Escape) -> Template {
             },
             escaping: text,
         },
-        Destination::Users(_) | Destination::Everyone => {
-            Template { layout: Layout::Traditional, escaping: text }
-        }
+        Destination::Users(_) | Destination::Everyone => Template {
+            layout: Layout::Traditional,
+            escaping: text,
+        },
     }
 }

@@ -1,6 +1,5 @@
 //! A running daemon: its inputs, outputs and table, and the reload that changes them.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,14 +14,13 @@ use super::plan::Plan;
 use super::statistics::Statistics;
 use crate::cli::Arguments;
 use crate::config::diagnostic::Severity;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Loaded};
 use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
 use crate::input::internal::Internal;
 use crate::input::peer::PeerNames;
 use crate::input::shard::Live;
 use crate::output::Surroundings;
-use crate::output::compress::Compressor;
 use crate::route::inbox::Order;
 use crate::route::{Policy, RoutingTable};
 
@@ -37,7 +35,7 @@ pub(super) struct Running {
     outputs: Outputs,
     internal: Internal,
     internal_counters: Arc<InputCounters>,
-    compressor: Arc<Compressor>,
+    surroundings: Surroundings,
 }
 
 impl Running {
@@ -56,23 +54,46 @@ impl Running {
             let domain = host.full().split_once('.').map_or("", |(_, domain)| domain);
             PeerNames::resolving(domain).map_err(StartError::Runtime)?
         };
-        let compressor = Arc::default();
+        let surroundings = Surroundings {
+            compressor: Arc::default(),
+            families: arguments.families(),
+        };
         let mut outputs = Outputs::default();
         let table = outputs
-            .follow(&plan, &loaded.config, policy(&arguments, &host), &surroundings(&compressor, &loaded.config))
+            .follow(
+                &plan,
+                &loaded.config,
+                policy(&arguments, &host),
+                &surroundings,
+            )
             .map_err(StartError::Runtime)?;
         let live: Live = Arc::new(ArcSwap::from_pointee(table));
         let internal_counters = Arc::new(InputCounters::default());
-        let internal =
-            Internal::new(Arc::clone(&live), names.clone(), Arc::clone(&internal_counters));
-        let mut inputs = Inputs::new(Common { live: Arc::clone(&live), names, gate: Arc::new(gate) });
+        let internal = Internal::new(
+            Arc::clone(&live),
+            names.clone(),
+            Arc::clone(&internal_counters),
+        );
+        let mut inputs = Inputs::new(Common {
+            live: Arc::clone(&live),
+            names,
+            gate: Arc::new(gate),
+        });
         for socket in opened {
             inputs.start(socket).map_err(StartError::Runtime)?;
         }
         if arguments.kernel_log {
             inputs.start_kernel(arguments.kmsg_cache.clone());
         }
-        Ok(Self { arguments, live, inputs, outputs, internal, internal_counters, compressor })
+        Ok(Self {
+            arguments,
+            live,
+            inputs,
+            outputs,
+            internal,
+            internal_counters,
+            surroundings,
+        })
     }
 
     /// The way in for our own messages.
@@ -99,20 +120,32 @@ impl Running {
     fn try_reload(&mut self) -> Result<usize, String> {
         let loaded = config::load(&self.arguments.config).map_err(|error| error.to_string())?;
         report(&loaded);
-        let errors =
-            loaded.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+        let errors = loaded
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error)
+            .count();
         if errors > 0 {
-            return Err(format!("{errors} errors in {}", self.arguments.config.display()));
+            return Err(format!(
+                "{errors} errors in {}",
+                self.arguments.config.display()
+            ));
         }
         let plan = Plan::new(&self.arguments, &loaded.config)?;
         warn(&plan);
         let served: Vec<_> = self.inputs.wanted().cloned().collect();
-        let fresh = plan.listens.iter().filter(|address| !served.contains(address)).cloned();
+        let fresh = plan
+            .listens
+            .iter()
+            .filter(|address| !served.contains(address))
+            .cloned();
         let opened = open_all(fresh)?;
         let host = HostName::read();
-        let surroundings = surroundings(&self.compressor, &loaded.config);
         let policy = policy(&self.arguments, &host);
-        let table = match self.outputs.follow(&plan, &loaded.config, policy, &surroundings) {
+        let table = match self
+            .outputs
+            .follow(&plan, &loaded.config, policy, &self.surroundings)
+        {
             Ok(table) => table,
             Err(error) => {
                 opened.into_iter().for_each(Opened::discard);
@@ -124,7 +157,9 @@ impl Running {
         self.inputs.follow();
         self.inputs.close_except(&plan.listens);
         for socket in opened {
-            self.inputs.start(socket).map_err(|error| error.to_string())?;
+            self.inputs
+                .start(socket)
+                .map_err(|error| error.to_string())?;
         }
         Ok(loaded.config.rules.len())
     }
@@ -165,11 +200,12 @@ impl Running {
     /// Writes what is queued; returns how many records were lost because that took too long.
     pub(super) fn stop_outputs(mut self) -> u64 {
         let deadline = Instant::now() + LAST_CALL;
-        self.compressor.stop();
         // The last table goes, and with it the senders of every queue.
         self.live.store(Arc::new(RoutingTable::empty()));
         drop(self.internal);
-        self.outputs.stop(deadline)
+        let lost = self.outputs.stop(deadline);
+        self.surroundings.compressor.stop();
+        lost
     }
 }
 
@@ -199,12 +235,10 @@ fn warn(plan: &Plan) {
     }
 }
 
-fn open_all(
-    addresses: impl Iterator<Item = config::ListenAddress>,
-) -> Result<Vec<Opened>, String> {
+fn open_all(addresses: impl Iterator<Item = config::ListenAddress>) -> Result<Vec<Opened>, String> {
     let mut opened = Vec::new();
     for address in addresses {
-        match Opened::new(address) {
+        match Opened::new(&address) {
             Ok(socket) => opened.push(socket),
             Err(why) => {
                 opened.into_iter().for_each(Opened::discard);
@@ -221,12 +255,5 @@ fn policy(arguments: &Arguments, host: &HostName) -> Policy {
         hostname_from_message: arguments.hostname_from_message,
         keep_kern: arguments.keep_kern,
         always_received: arguments.receive_time,
-    }
-}
-
-fn surroundings(compressor: &Arc<Compressor>, config: &Config) -> Surroundings {
-    Surroundings {
-        compressor: Arc::clone(compressor),
-        notify: config.settings.notify.clone().into(),
     }
 }

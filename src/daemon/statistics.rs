@@ -62,10 +62,16 @@ impl Statistics {
     /// `received 12, routed 10, …`: the sums over all inputs and outputs.
     pub fn summary(&self) -> String {
         let inputs = |count: fn(&InputCounters) -> u64| -> u64 {
-            self.inputs.iter().map(|(_, counters)| count(counters)).sum()
+            self.inputs
+                .iter()
+                .map(|(_, counters)| count(counters))
+                .sum()
         };
         let outputs = |count: fn(&OutputCounters) -> u64| -> u64 {
-            self.outputs.iter().map(|(_, counters)| count(counters)).sum()
+            self.outputs
+                .iter()
+                .map(|(_, counters)| count(counters))
+                .sum()
         };
         format!(
             "received {} (routed {}, unmatched {}, rejected {}), kernel dropped {}; \
@@ -97,8 +103,11 @@ impl Statistics {
             Ok(()) | Err(_) => {}
         }
         // create_new follows no link that somebody else put there.
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&temporary)?;
         file.write_all(self.json().as_bytes())?;
         fs::rename(&temporary, &path)?;
         Ok(path)
@@ -106,8 +115,10 @@ impl Statistics {
 }
 
 fn object(members: &[(&str, u64)]) -> String {
-    let members: Vec<String> =
-        members.iter().map(|(name, value)| format!("{}: {value}", quoted(name))).collect();
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("{}: {value}", quoted(name)))
+        .collect();
     format!("{{{}}}", members.join(", "))
 }
 

@@ -61,14 +61,17 @@ pub(super) fn push_line_safe(out: &mut BytesMut, mut octets: &[u8]) {
 fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
     // NUL is odd already, so that the other styles compare with something that changes nothing.
     let also_odd = if escape == Escape::Lossless { b'#' } else { 0 };
-    let odd = |octet: u8| {
-        u8::from((octet < b' ' && octet != b'\t') || octet > b'~' || octet == also_odd)
-    };
+    let odd =
+        |octet: u8| u8::from((octet < b' ' && octet != b'\t') || octet > b'~' || octet == also_odd);
     // No early exit within a piece: that is what lets the compiler use vectors.
     let is_plain = |piece: &&[u8]| piece.iter().fold(0, |any, octet| any | odd(*octet)) == 0;
     let start = octets.chunks_exact(PIECE).take_while(is_plain).count() * PIECE;
     let rest = &octets[start..];
-    start + rest.iter().position(|octet| odd(*octet) != 0).unwrap_or(rest.len())
+    start
+        + rest
+            .iter()
+            .position(|octet| odd(*octet) != 0)
+            .unwrap_or(rest.len())
 }
 
 /// The length of the character at the front, and whether a reader may see it as it is.

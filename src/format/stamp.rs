@@ -5,10 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{
-    DateTime, Datelike, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike,
-    Utc,
-};
+use chrono::{DateTime, Datelike, FixedOffset, Local, Offset, TimeZone, Timelike, Utc};
 
 use crate::message::{Civil, Message, Timestamp};
 
@@ -24,10 +21,14 @@ pub struct Received {
 impl Received {
     /// The time now: one clock read.
     pub fn now() -> Self {
+        Self::from(SystemTime::now())
+    }
+}
+
+impl From<SystemTime> for Received {
+    fn from(time: SystemTime) -> Self {
         // A clock before 1970 is a broken one; the epoch keeps the order of magnitude honest.
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             micros: since.subsec_micros(),
@@ -45,10 +46,20 @@ impl Received {
 }
 
 /// `Mmm dd hh:mm:ss ` in local time, for lines that we add on our own.
-pub fn bsd_stamp(at: Received) -> [u8; BSD] {
+pub fn bsd_stamp(at: SystemTime) -> String {
+    String::from_utf8_lossy(stamp_at(at).bsd()).into_owned()
+}
+
+/// `yyyy-mm-ddThh:mm:ss.uuuuuu±hh:mm ` in local time, for lines that we add on our own.
+pub fn rfc3339_stamp(at: SystemTime) -> String {
+    String::from_utf8_lossy(stamp_at(at).rfc3339()).into_owned()
+}
+
+fn stamp_at(at: SystemTime) -> Stamp {
+    let at = Received::from(at);
     let mut stamp = Stamp::default();
     stamp.render(local(at.seconds, at.micros));
-    stamp.bsd
+    stamp
 }
 
 /// `Mmm dd hh:mm:ss ` has this many octets.
@@ -181,19 +192,14 @@ impl Stamps {
             self.last_octets.extend_from_slice(octets);
         }
         self.last_year = day;
-        match timestamp {
-            Timestamp::Instant {
-                seconds,
-                micros,
-                offset,
-            } => {
-                self.last.render(local(seconds, micros));
-                let bsd = self.last.bsd;
-                let offset = FixedOffset::east_opt(offset).unwrap_or_else(|| Utc.fix());
-                self.last.render(at(seconds, micros).with_timezone(&offset));
-                self.last.bsd = bsd;
-            }
-            Timestamp::Civil(civil) => self.last.render(resolve(civil, received)),
+        self.last.render(resolve(timestamp, received));
+        if let Timestamp::Instant {
+            seconds, micros, ..
+        } = timestamp
+        {
+            let rfc3339 = std::mem::take(&mut self.last.rfc3339);
+            self.last.render(local(seconds, micros));
+            self.last.rfc3339 = rfc3339;
         }
         &self.last
     }
@@ -208,36 +214,32 @@ fn local(seconds: i64, micros: u32) -> DateTime<FixedOffset> {
 }
 
 /// A reading of a clock without a zone is taken for one of ours.
-fn resolve(civil: Civil, received: Received) -> DateTime<FixedOffset> {
-    let today = local(received.seconds, 0).date_naive();
-    let year = civil
-        .year
-        .map_or_else(|| year_near(civil, today), i32::from);
-    let day = NaiveDate::from_ymd_opt(year, civil.month.into(), civil.day.into());
-    let reading = day.and_then(|day| {
-        let [hour, minute, second] = [civil.hour, civil.minute, civil.second].map(u32::from);
-        day.and_hms_micro_opt(hour, minute, second, civil.micros)
-    });
-    reading.map_or_else(|| local(received.seconds, received.micros), in_local_zone)
+fn resolve(timestamp: Timestamp, received: Received) -> DateTime<FixedOffset> {
+    let today = local(received.seconds, 0);
+    let now = Civil {
+        year: u16::try_from(today.year()).ok(),
+        month: u8::try_from(today.month()).unwrap_or(1),
+        day: u8::try_from(today.day()).unwrap_or(1),
+        hour: u8::try_from(today.hour()).unwrap_or(0),
+        minute: u8::try_from(today.minute()).unwrap_or(0),
+        second: u8::try_from(today.second()).unwrap_or(0),
+        micros: 0,
+    };
+    let moment = timestamp.resolve(now, local_offset);
+    let offset = FixedOffset::east_opt(moment.offset).unwrap_or_else(|| Utc.fix());
+    at(moment.seconds, moment.micros).with_timezone(&offset)
 }
 
-/// In the hour that a clock change repeats the first is taken; in the hour that it skips, the offset
-/// of the hour before.
-fn in_local_zone(reading: NaiveDateTime) -> DateTime<FixedOffset> {
-    let offset = Local
-        .offset_from_local_datetime(&reading)
-        .earliest()
-        .map_or_else(
-            || Local.offset_from_utc_datetime(&reading).fix(),
-            |offset| offset.fix(),
-        );
-    offset
-        .from_local_datetime(&reading)
-        .earliest()
-        .unwrap_or_default()
-}
-
-fn year_near(civil: Civil, today: NaiveDate) -> i32 {
-    _ = civil;
-    today.year()
+/// The offset of our zone when its clocks show this.
+///
+/// In the hour that a clock change repeats the first one is meant; in the hour that it skips, the
+/// offset of UTC's hour of that name is as good as any.
+fn local_offset(reading: Civil) -> i32 {
+    let Some(reading) = DateTime::from_timestamp(reading.seconds(), 0) else {
+        return 0;
+    };
+    let reading = reading.naive_utc();
+    let offset = Local.offset_from_local_datetime(&reading).earliest();
+    let offset = offset.unwrap_or_else(|| Local.offset_from_utc_datetime(&reading));
+    offset.fix().local_minus_utc()
 }

@@ -22,7 +22,10 @@ impl Bell {
     /// If there are no file descriptors left.
     pub fn new() -> io::Result<Arc<Self>> {
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Arc::new(Self { event, stopping: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            event,
+            stopping: AtomicBool::new(false),
+        }))
     }
 
     /// Wakes the thread, so that it sees a new table.

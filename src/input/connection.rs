@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::shard::{Peer, Tally};
+use super::shard::{Peer, Shard, Tally};
 use super::stream::{Hub, Seat};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
-use crate::frame::{FrameError, Framer, Step};
+use crate::frame::{FrameError, Framer, Last, Step};
 use crate::route::lanes::Which;
 
 /// Octets for each read(2), behind the unfinished frame of the connection.
@@ -112,7 +112,11 @@ impl Connection {
                 self.counters.received.add(1);
                 self.counters.rejected(Rejection::Frame).add(1);
                 self.rest.clear();
-                tracing::warn!("{}: closed the connection of {}: {error}", self.name, self.peer);
+                tracing::warn!(
+                    "{}: closed the connection of {}: {error}",
+                    self.name,
+                    self.peer
+                );
             }
         }
         self.take_last(&mut tally);
@@ -168,8 +172,13 @@ impl Connection {
         match cut {
             Ok(consumed) => {
                 let unfinished = &unread[consumed..];
-                self.rest.clear();
-                self.rest.extend_from_slice(unfinished);
+                if unfinished.is_empty() {
+                    // Ten thousand idle connections must not hold ten thousand buffers.
+                    self.rest = Vec::new();
+                } else {
+                    self.rest.clear();
+                    self.rest.extend_from_slice(unfinished);
+                }
                 self.began = if unfinished.is_empty() {
                     None
                 } else if consumed > 0 {
@@ -205,7 +214,7 @@ impl Connection {
                 Step::More => return Ok(start),
                 Step::Broken(error) => return Err(error),
                 Step::Frame { octets, consumed } => {
-                    shard.take(&left[octets], 0, self.peer, tally);
+                    self.take(&mut shard, &left[octets], 0, tally);
                     start += consumed;
                 }
                 Step::Oversize { head, consumed } => {
@@ -215,10 +224,7 @@ impl Connection {
                 }
                 Step::Skip { consumed, cut } => {
                     if let Some(cut) = cut {
-                        let length = self.head.len().saturating_add(usize::try_from(cut).unwrap_or(usize::MAX));
-                        let (octets, cut) = limited(&self.head, length);
-                        shard.take(octets, cut, self.peer, tally);
-                        self.head = Vec::new();
+                        self.take_head(&mut shard, cut, tally);
                     }
                     start += consumed;
                 }
@@ -231,7 +237,26 @@ impl Connection {
         let hub = Rc::clone(&self.hub);
         let mut shard = hub.shard.borrow_mut();
         shard.begin();
-        let _ = (&mut self.framer, &mut shard, tally);
+        let rest = std::mem::take(&mut self.rest);
+        match self.framer.finish(&rest) {
+            Last::Nothing => {}
+            Last::Partial { octets } => self.take(&mut shard, &rest[octets], 0, tally),
+            Last::Cut(cut) => self.take_head(&mut shard, cut, tally),
+        }
+    }
+
+    /// Takes a frame through; one of blanks only is no message, as a line without a word is none.
+    fn take(&self, shard: &mut Shard, octets: &[u8], cut: u32, tally: &mut Tally) {
+        let blank = octets.iter().all(|octet| *octet == b' ');
+        shard.take(if blank { &[] } else { octets }, cut, self.peer, tally);
+    }
+
+    /// Takes what was kept of a frame over the limit; `cut` octets of it were skipped.
+    fn take_head(&mut self, shard: &mut Shard, cut: u64, tally: &mut Tally) {
+        let head = std::mem::take(&mut self.head);
+        let cut = usize::try_from(cut).unwrap_or(usize::MAX);
+        let (octets, cut) = limited(&head, head.len().saturating_add(cut));
+        self.take(shard, octets, cut, tally);
     }
 }
 

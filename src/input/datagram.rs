@@ -16,11 +16,13 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
 };
 
-use super::acl::{Denials, Gate};
+use super::acl::{AccessList, Carrier};
 use super::bell::Bell;
+use super::denials::Denials;
 use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
+use crate::report::Seldom;
 
 /// Datagrams for each system call. More only cost cache (measured).
 const BATCH: usize = 32;
@@ -55,7 +57,7 @@ pub enum Origin {
     /// Those of anybody whom the gate lets through.
     Network {
         /// The `-a` list in force.
-        gate: Gate,
+        gate: Arc<AccessList>,
         /// Those whom it did not let through.
         denials: Denials,
         /// What the kernel dropped.
@@ -115,7 +117,13 @@ impl Drain {
         headers: &mut MultiHeaders<SockaddrStorage>,
         tally: &mut Tally,
     ) -> nix::Result<()> {
-        let Self { socket, shard, counters, origin, .. } = self;
+        let Self {
+            socket,
+            shard,
+            counters,
+            origin,
+            ..
+        } = self;
         let mut slots = buffer.chunks_exact_mut(SLOT);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
@@ -147,20 +155,35 @@ impl Origin {
         datagram: &RecvMsg<'_, '_, SockaddrStorage>,
         shard: &mut Shard,
     ) -> Option<Peer> {
-        let Self::Network { gate, denials, overflow } = self else { return Some(Peer::Local) };
+        let Self::Network {
+            gate,
+            denials,
+            overflow,
+        } = self
+        else {
+            return Some(Peer::Local);
+        };
         overflow.look(datagram);
         let address = datagram.address.as_ref().and_then(socket_address)?;
-        if gate.allows_datagram(address, shard) {
+        if shard.admits(gate, address, Carrier::Udp) {
             return Some(Peer::Remote(address));
         }
-        denials.note(address);
+        if let Some(sentence) = denials.note(address, Instant::now()) {
+            tracing::warn!("{sentence}");
+        }
         None
     }
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6))))
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)))
+    })
 }
 
 /// What the kernel dropped because the receive buffer was full (`SO_RXQ_OVFL`).
@@ -170,45 +193,41 @@ pub struct Overflow {
     /// The kernel's own count, which wraps.
     seen: u32,
     fresh: u64,
-    told: Option<Instant>,
-    untold: u64,
+    complaint: Seldom,
 }
 
 impl Overflow {
-    /// How often an ongoing loss is mentioned.
-    const INTERVAL: Duration = Duration::from_secs(60);
-
     /// Nothing dropped yet on the socket called `name`.
     pub fn new(name: String) -> Self {
-        Self { name, seen: 0, fresh: 0, told: None, untold: 0 }
+        Self {
+            name,
+            seen: 0,
+            fresh: 0,
+            complaint: Seldom::default(),
+        }
     }
 
     fn look(&mut self, datagram: &RecvMsg<'_, '_, SockaddrStorage>) {
-        let Ok(mut messages) = datagram.cmsgs() else { return };
-        let counter = messages.find_map(|message| match message {
-            ControlMessageOwned::RxqOvfl(counter) => Some(counter),
-            _ => None,
-        });
-        if let Some(counter) = counter {
+        let Ok(mut messages) = datagram.cmsgs() else {
+            return;
+        };
+        if let Some(ControlMessageOwned::RxqOvfl(counter)) = messages.next() {
             self.fresh += u64::from(counter.wrapping_sub(self.seen));
             self.seen = counter;
         }
     }
 
     fn report(&mut self, counters: &InputCounters) {
-        if self.fresh == 0 && self.untold == 0 {
+        if self.fresh == 0 {
             return;
         }
-        counters.kernel_dropped.add(self.fresh);
-        self.untold += std::mem::take(&mut self.fresh);
-        let now = Instant::now();
-        if self.told.is_none_or(|told| now - told >= Self::INTERVAL) {
-            tracing::warn!(
-                "kernel dropped {} datagrams on {}: receive buffer full; raise net.core.rmem_max",
-                std::mem::take(&mut self.untold),
+        counters.kernel_dropped.add(std::mem::take(&mut self.fresh));
+        self.complaint.warn(|| {
+            format!(
+                "kernel dropped {} datagrams on {} so far: receive buffer full; raise net.core.rmem_max",
+                counters.kernel_dropped.get(),
                 self.name,
-            );
-            self.told = Some(now);
-        }
+            )
+        });
     }
 }

@@ -22,7 +22,11 @@ pub struct Internal {
 impl Internal {
     /// Speaks through the table in force.
     pub fn new(live: Live, names: PeerNames, counters: Arc<InputCounters>) -> Self {
-        Self { live, names, counters }
+        Self {
+            live,
+            names,
+            counters,
+        }
     }
 
     /// Logs one sentence as `syslog.<severity>`. Never waits for an output.
@@ -38,7 +42,7 @@ impl Internal {
     fn enter(&self, pri: Pri, text: &str, class: Class) {
         let line = format!("<{}>syslogd[{}]: {text}", pri.value(), std::process::id());
         // Rare enough for blocks of its own, which leave no table behind that somebody waits for.
-        let mut shard = Shard::new(Arc::clone(&self.live), self.names.clone());
+        let mut shard = Shard::new(Arc::clone(&self.live), &self.names);
         let mut tally = Tally::default();
         match shard.deliver(line.as_bytes(), 0, Peer::Local, class) {
             Fate::Routed => tally.routed(),

@@ -1,473 +1,82 @@
-//! The kernel's log: one record for each read of `/dev/kmsg`.
-//!
-//! ```text
-//! 6,339,5140900,-;NET: Registered protocol family 10 LF
-//! │ │   │       │  SUBSYSTEM=net LF                  (with a blank before each KEY=value)
-//! │ │   │       └ flags: c is a continuation
-//! │ │   └ microseconds since boot
-//! │ └ sequence
-//! └ PRI
-//! ```
-//!
-//! The format is Documentation/ABI/testing/dev-kmsg. The cache (`-C`) holds `BOOT-ID SP SEQUENCE LF`:
-//! a restart goes on after that record, a reboot begins anew. Records that the kernel overwrote before
-//! they were read are counted by their sequence numbers.
+//! The input that takes the kernel's log into the pipeline.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
 
-use nix::errno::Errno;
+use super::bell::Bell;
+use super::kmsg::{KernelLog, Step};
+use super::shard::{Peer, Shard, Tally};
+use crate::counters::InputCounters;
 
-use crate::pri::{Facility, Pri, Severity};
-
-/// One record of the kernel's log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct KernelRecord<'a> {
-    /// Its PRI; a facility other than `kern` was written by a process.
-    pub pri: Pri,
-    /// Its number since boot.
-    pub sequence: u64,
-    /// When it was written, in microseconds since boot (`CLOCK_MONOTONIC`).
-    pub micros: u64,
-    /// Whether it goes on where the record before it stopped.
-    pub continuation: bool,
-    /// Its text, with `\xNN` for what is not printable.
-    pub text: &'a [u8],
-}
-
-/// What [`KernelLog::next`] found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Step<'a> {
-    /// A record.
-    Record {
-        /// The record.
-        record: KernelRecord<'a>,
-        /// How many before it were overwritten, or too long for the buffer.
-        lost: u64,
-    },
-    /// Nothing more at present.
-    Idle,
-}
-
-/// Takes one read of `/dev/kmsg` apart; `None` if it has not that form.
-///
-/// The `KEY=value` lines after the text are left out; unknown header fields are ignored, as the ABI asks.
-pub fn parse_record(octets: &[u8]) -> Option<KernelRecord<'_>> {
-    let semicolon = memchr::memchr(b';', octets)?;
-    let (header, text) = octets.split_at_checked(semicolon)?;
-    let text = text.get(1..)?;
-    let mut fields = std::str::from_utf8(header).ok()?.split(',');
-    let pri = fields.next()?.parse().ok()?;
-    let sequence = fields.next()?.parse().ok()?;
-    let micros = fields.next()?.parse().ok()?;
-    let flags = fields.next().unwrap_or_default();
-    Some(KernelRecord {
-        pri: Pri::new(pri)?,
-        sequence,
-        micros,
-        continuation: flags.contains(['c', '+']),
-        text: first_line(text),
-    })
-}
-
-fn first_line(text: &[u8]) -> &[u8] {
-    memchr::memchr(b'\n', text)
-        .and_then(|end| text.get(..end))
-        .unwrap_or(text)
-}
-
-impl KernelRecord<'_> {
-    /// Appends it as a message: `<PRI>kernel: text`.
-    ///
-    /// What a process wrote (any facility but `kern`) brings its own tag: `<30>systemd[1]: text`.
-    pub fn message(&self, out: &mut Vec<u8>) {
-        out.push(b'<');
-        let mut digits = itoa::Buffer::new();
-        out.extend_from_slice(digits.format(self.pri.value()).as_bytes());
-        out.push(b'>');
-        if self.pri.facility() == Facility::Kern {
-            out.extend_from_slice(b"kernel: ");
-        }
-        unescape(self.text, out);
-    }
-}
-
-/// Appends `text` with each `\xNN` as the octet that it stands for.
-fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
-    while let Some(at) = memchr::memchr(b'\\', text) {
-        let (plain, escape) = text.split_at(at);
-        out.extend_from_slice(plain);
-        if let Some(([b'\\', b'x', high, low], rest)) = escape.split_first_chunk()
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            out.push(high << 4 | low);
-            text = rest;
-        } else {
-            out.push(b'\\');
-            text = escape.get(1..).unwrap_or_default();
-        }
-    }
-    out.extend_from_slice(text);
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
-}
-
-/// The open kernel log, and how far it was read.
+/// What the kernel log's thread works with.
 #[derive(Debug)]
-pub struct KernelLog {
-    device: OwnedFd,
-    cache: Option<Cache>,
-    last: Option<u64>,
+pub struct Reader {
+    /// The open log.
+    pub log: KernelLog,
+    /// The thread's open blocks.
+    pub shard: Shard,
+    /// What this input has seen.
+    pub counters: Arc<InputCounters>,
+    /// How the thread is told something.
+    pub bell: Arc<Bell>,
 }
 
-/// Where the position is kept over a restart.
-#[derive(Debug)]
-struct Cache {
-    path: PathBuf,
-    boot_id: String,
-    saved: Option<u64>,
-    saved_at: Option<Instant>,
-}
+/// Records for each clock read and each look at the table.
+const BATCH: usize = 32;
 
-/// The position is saved at most so often.
-const SAVE_PAUSE: Duration = Duration::from_secs(5);
-
-/// Errors in a row that [`KernelLog::next`] steps over: overwritten or too long records.
-const MOST_STEPS: usize = 64;
-
-impl KernelLog {
-    /// A buffer of this size takes every record (the kernel's `CONSOLE_EXT_LOG_MAX`).
-    pub const BUFFER: usize = 8192;
-
-    /// Opens `/dev/kmsg` and goes on after the record that `cache` names, or at the oldest there is.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be opened: in a container it often does not exist, or is not allowed.
-    pub fn open(path: &Path, cache: Option<PathBuf>) -> io::Result<Self> {
-        let device = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
-        let boot_id = match cache {
-            None => String::new(),
-            Some(_) => fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
-        };
-        Ok(Self::resume(device.into(), cache, boot_id.trim()))
-    }
-
-    fn resume(device: OwnedFd, cache: Option<PathBuf>, boot_id: &str) -> Self {
-        let cache = cache.map(|path| Cache::load(path, boot_id));
-        let last = cache.as_ref().and_then(|cache| cache.saved);
-        Self {
-            device,
-            cache,
-            last,
+impl Reader {
+    /// Reads until the bell says stop, or the log cannot be read any more.
+    pub fn run(mut self) {
+        let mut buffer = vec![0; KernelLog::BUFFER];
+        let mut line = Vec::new();
+        while let Some(idle) = self.read(&mut buffer, &mut line) {
+            if let Err(error) = self.log.save(Instant::now()) {
+                tracing::debug!("cannot save the position in the kernel log: {error}");
+            }
+            if self.bell.is_stopping() {
+                break;
+            }
+            if idle {
+                self.shard.before_sleep();
+                self.bell.wait(self.log.as_fd());
+            }
+        }
+        self.shard.before_sleep();
+        if let Err(error) = self.log.close() {
+            tracing::warn!("cannot save the position in the kernel log: {error}");
         }
     }
 
-    /// The next record; never waits. `buffer` should have [`KernelLog::BUFFER`] octets.
-    ///
-    /// # Errors
-    ///
-    /// When the device cannot be read, which will not pass: `EPERM` in many containers.
-    pub fn next<'b>(&mut self, buffer: &'b mut [u8]) -> io::Result<Step<'b>> {
-        let mut steps = 0;
-        let (length, sequence, lost) = loop {
-            let length = match nix::unistd::read(&self.device, buffer) {
-                Ok(0) | Err(Errno::EAGAIN) => return Ok(Step::Idle),
-                Ok(length) => length,
-                // EPIPE: overwritten, EINVAL: too long. Either way the next read gives a later record,
-                // whose sequence number tells how many are missing.
-                Err(Errno::EINTR | Errno::EPIPE | Errno::EINVAL) if steps < MOST_STEPS => {
-                    steps += 1;
+    /// Takes some records; tells whether that was all, or `None` if reading fails for good.
+    fn read(&mut self, buffer: &mut [u8], line: &mut Vec<u8>) -> Option<bool> {
+        let mut tally = Tally::default();
+        self.shard.begin();
+        let mut idle = Some(false);
+        for _ in 0..BATCH {
+            match self.log.next(buffer) {
+                Ok(Step::Idle) => idle = Some(true),
+                Ok(Step::Record { record, lost }) => {
+                    if lost > 0 {
+                        self.counters.kernel_dropped.add(lost);
+                        tracing::warn!(
+                            "{lost} kernel messages were overwritten before we read them"
+                        );
+                    }
+                    line.clear();
+                    record.message(line);
+                    self.shard.take(line, 0, Peer::Kernel, &mut tally);
                     continue;
                 }
-                Err(errno) => return Err(errno.into()),
-            };
-            let expected = self.last.map(|last| last.saturating_add(1));
-            let sequence = parse_record(&buffer[..length])
-                .map_or(expected.unwrap_or(0), |record| record.sequence);
-            if expected.is_some_and(|expected| sequence < expected) {
-                continue;
+                Err(error) => {
+                    tracing::error!("no longer reading the kernel log: /dev/kmsg: {error}");
+                    idle = None;
+                }
             }
-            let lost = expected.map_or(0, |expected| sequence - expected);
-            break (length, sequence, lost);
-        };
-        self.last = Some(sequence);
-        let octets = &buffer[..length];
-        let record = parse_record(octets).unwrap_or(KernelRecord {
-            pri: Pri::of(Facility::Kern, Severity::Notice),
-            sequence,
-            micros: 0,
-            continuation: false,
-            text: first_line(octets),
-        });
-        Ok(Step::Record { record, lost })
-    }
-
-    /// Saves the position if it changed and was not saved in the last seconds.
-    ///
-    /// # Errors
-    ///
-    /// When the cache cannot be written; the old one is left as it was.
-    pub fn save(&mut self, now: Instant) -> io::Result<()> {
-        let Some(cache) = &mut self.cache else {
-            return Ok(());
-        };
-        if cache.saved_at.is_some_and(|at| now < at + SAVE_PAUSE) {
-            return Ok(());
+            break;
         }
-        cache.saved_at = Some(now);
-        cache.store(self.last)
-    }
-
-    /// Saves the position and closes the device.
-    ///
-    /// # Errors
-    ///
-    /// When the cache cannot be written; the old one is left as it was.
-    pub fn close(self) -> io::Result<()> {
-        self.cache
-            .map_or(Ok(()), |mut cache| cache.store(self.last))
-    }
-}
-
-impl AsFd for KernelLog {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.device.as_fd()
-    }
-}
-
-impl Cache {
-    fn load(path: PathBuf, boot_id: &str) -> Self {
-        let saved = match fs::read(&path) {
-            Ok(octets) => parse_cache(&octets, boot_id).unwrap_or_else(|| {
-                let shown = path.display();
-                tracing::warn!(
-                    "{shown}: not a kernel log position, reading from the oldest record"
-                );
-                None
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                let shown = path.display();
-                tracing::warn!("cannot read {shown}: {error}, reading from the oldest record");
-                None
-            }
-        };
-        Self {
-            path,
-            boot_id: boot_id.to_owned(),
-            saved,
-            saved_at: None,
-        }
-    }
-
-    fn store(&mut self, last: Option<u64>) -> io::Result<()> {
-        let Some(last) = last.filter(|_| last != self.saved) else {
-            return Ok(());
-        };
-        let mut temporary = self.path.clone().into_os_string();
-        temporary.push(".new");
-        let mut file: File = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&temporary)?;
-        file.write_all(format!("{} {last}\n", self.boot_id).as_bytes())?;
-        fs::rename(&temporary, &self.path)?;
-        self.saved = Some(last);
-        Ok(())
-    }
-}
-
-/// The position in a cache: `Some(None)` if it is of another boot, `None` if it is damaged.
-#[expect(
-    clippy::option_option,
-    reason = "damaged, of another boot, and a position are three answers of one private function"
-)]
-fn parse_cache(octets: &[u8], boot_id: &str) -> Option<Option<u64>> {
-    let line = std::str::from_utf8(octets).ok()?.strip_suffix('\n')?;
-    let (boot, sequence) = line.split_once(' ')?;
-    let sequence = sequence.parse().ok()?;
-    Some((boot == boot_id).then_some(sequence))
-}
-
-#[cfg(test)]
-mod tests {
-    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
-    use std::os::fd::AsRawFd as _;
-
-    use super::*;
-
-    #[test]
-    fn a_record_is_pri_sequence_micros_flags_and_text() {
-        for (octets, want) in [
-            (
-                &b"6,339,5140900,-;NET: family 10\n"[..],
-                Some((6, 339, 5_140_900, false, "NET: family 10")),
-            ),
-            (
-                b"30,340,5690716,-;udevd[80]: x\n",
-                Some((30, 340, 5_690_716, false, "udevd[80]: x")),
-            ),
-            (
-                b"4,1,2,-,new=3;a;b\n KEY=v\n K2=w\n",
-                Some((4, 1, 2, false, "a;b")),
-            ),
-            (b"4,1,2,c;more\n", Some((4, 1, 2, true, "more"))),
-            (b"4,1,2,-;\n", Some((4, 1, 2, false, ""))),
-            (b"4,1,2;old\n", Some((4, 1, 2, false, "old"))),
-            (b"4,1,2,-;cut off", Some((4, 1, 2, false, "cut off"))),
-            (b"192,1,2,-;x\n", None),
-            (b"4,x,2,-;x\n", None),
-            (b"4,1;x\n", None),
-            (b"no semicolon", None),
-            (b"", None),
-        ] {
-            let got = parse_record(octets);
-            let got = got.as_ref().map(|r| {
-                let text = std::str::from_utf8(r.text).expect("the cases are UTF-8");
-                (r.pri.value(), r.sequence, r.micros, r.continuation, text)
-            });
-            assert_eq!(got, want, "{}", octets.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn a_message_has_the_tag_kernel_and_its_own_octets() {
-        for (octets, want) in [
-            (&b"6,1,2,-;eth0: up\n"[..], &b"<6>kernel: eth0: up"[..]),
-            (b"30,1,2,-;systemd[1]: up\n", b"<30>systemd[1]: up"),
-            (b"6,1,2,-;a\\x09b\\x5cx\n", b"<6>kernel: a\tb\\x"),
-            (b"6,1,2,-;\\xc3\\xa5\n", b"<6>kernel: \xc3\xa5"),
-            (b"6,1,2,-;\\x0\n", b"<6>kernel: \\x0"),
-            (b"6,1,2,-;\\xzz\\\n", b"<6>kernel: \\xzz\\"),
-        ] {
-            let mut out = Vec::new();
-            parse_record(octets).expect("a record").message(&mut out);
-            assert_eq!(out, want, "{}", octets.escape_ascii());
-        }
-    }
-
-    /// A socket that gives one record for each read, as the device does.
-    fn device() -> (OwnedFd, OwnedFd) {
-        socketpair(
-            AddressFamily::Unix,
-            SockType::Datagram,
-            None,
-            SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-        )
-        .expect("a socket pair")
-    }
-
-    fn feed(kernel: &OwnedFd, records: &[&str]) {
-        for record in records {
-            send(kernel.as_raw_fd(), record.as_bytes(), MsgFlags::empty()).expect("room");
-        }
-    }
-
-    /// What the log gives until it is idle: sequence, lost, text.
-    fn drain(log: &mut KernelLog) -> Vec<(u64, u64, String)> {
-        let mut all = Vec::new();
-        let mut buffer = [0; KernelLog::BUFFER];
-        while let Step::Record { record, lost } = log.next(&mut buffer).expect("readable") {
-            let text = String::from_utf8_lossy(record.text).into_owned();
-            all.push((record.sequence, lost, text));
-        }
-        all
-    }
-
-    #[test]
-    fn a_gap_in_the_sequence_is_counted_as_lost() {
-        let (kernel, device) = device();
-        let mut log = KernelLog::resume(device, None, "");
-        assert_eq!(drain(&mut log), []);
-        feed(
-            &kernel,
-            &[
-                "6,7,0,-;a\n",
-                "6,8,0,-;b\n",
-                "6,12,0,-;c\n",
-                "odd\n",
-                "6,14,0,-;d\n",
-            ],
-        );
-        let got = drain(&mut log);
-        let want = [
-            (7, 0, "a"),
-            (8, 0, "b"),
-            (12, 3, "c"),
-            (13, 0, "odd"),
-            (14, 0, "d"),
-        ];
-        assert_eq!(got, want.map(|(s, l, t)| (s, l, t.to_owned())));
-    }
-
-    #[test]
-    fn a_restart_goes_on_after_the_saved_record_of_this_boot() {
-        let all = ["6,1,0,-;a\n", "6,2,0,-;b\n", "6,3,0,-;c\n"];
-        for (cache, want) in [
-            (Some("boot-1 2\n"), vec![3]),
-            (Some("boot-1 3\n"), vec![]),
-            (Some("boot-0 2\n"), vec![1, 2, 3]), // of another boot
-            (Some("boot-1 2"), vec![1, 2, 3]),   // cut off: it may have been 25
-            (Some("boot-1 x\n"), vec![1, 2, 3]),
-            (Some(""), vec![1, 2, 3]),
-            (None, vec![1, 2, 3]),
-        ] {
-            let dir = tempfile::tempdir().expect("a directory");
-            let path = dir.path().join("cache");
-            if let Some(cache) = cache {
-                fs::write(&path, cache).expect("written");
-            }
-            let (kernel, device) = device();
-            feed(&kernel, &all);
-            let mut log = KernelLog::resume(device, Some(path.clone()), "boot-1");
-            let got: Vec<u64> = drain(&mut log).into_iter().map(|one| one.0).collect();
-            assert_eq!(got, want, "{cache:?}");
-            log.close().expect("saved");
-            assert_eq!(
-                fs::read_to_string(&path).expect("there"),
-                "boot-1 3\n",
-                "{cache:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_position_is_saved_at_most_every_few_seconds() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("cache");
-        let (kernel, device) = device();
-        let mut log = KernelLog::resume(device, Some(path.clone()), "b");
-        let start = Instant::now();
-        for (record, at, want) in [
-            ("6,1,0,-;a\n", start, "b 1\n"),
-            ("6,2,0,-;a\n", start + SAVE_PAUSE / 2, "b 1\n"),
-            ("6,3,0,-;a\n", start + SAVE_PAUSE, "b 3\n"),
-        ] {
-            feed(&kernel, &[record]);
-            drain(&mut log);
-            log.save(at).expect("saved");
-            assert_eq!(fs::read_to_string(&path).expect("there"), want, "{record}");
-        }
-    }
-
-    #[test]
-    fn a_missing_device_is_an_error() {
-        let missing = Path::new("/nonexistent/kmsg");
-        assert!(KernelLog::open(missing, None).is_err());
+        tally.count(&self.counters);
+        self.shard.after_datagrams();
+        idle
     }
 }

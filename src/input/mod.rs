@@ -14,6 +14,7 @@ pub mod datagram;
 pub mod denials;
 pub mod internal;
 pub mod kernel;
+pub mod kmsg;
 pub mod peer;
 pub mod shard;
 pub mod stream;
@@ -39,5 +40,8 @@ fn limited(octets: &[u8], length: usize) -> (&[u8], u32) {
     let length = if whole { octets.len() } else { length };
     let kept = message::utf8_cut(octets, MAX_MESSAGE);
     let cut = length.saturating_sub(kept);
-    (octets.get(..kept).unwrap_or(octets), u32::try_from(cut).unwrap_or(u32::MAX))
+    (
+        octets.get(..kept).unwrap_or(octets),
+        u32::try_from(cut).unwrap_or(u32::MAX),
+    )
 }

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::peer::PeerNames;
+use super::acl::{AccessList, Carrier};
+use super::peer::{PeerHandle, PeerNames};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
 use crate::message::{self, Message, Sender};
@@ -100,7 +101,8 @@ pub struct Shard {
     received: Received,
     /// When the oldest open record came, as far as known.
     opened: Option<Received>,
-    names: PeerNames,
+    names: PeerHandle,
+    begun: Instant,
     source: Source,
     patience: Patience,
 }
@@ -117,7 +119,8 @@ impl Source {
         if self.address != Some(address) {
             self.address = Some(address);
             self.text.clear();
-            self.text.extend_from_slice(address.to_canonical().to_string().as_bytes());
+            self.text
+                .extend_from_slice(address.to_canonical().to_string().as_bytes());
         }
         &self.text
     }
@@ -125,22 +128,41 @@ impl Source {
 
 impl Shard {
     /// A shard that follows `live` and names remote peers with `names`.
-    pub fn new(live: Live, names: PeerNames) -> Self {
+    pub fn new(live: Live, names: &PeerNames) -> Self {
         let lanes = Lanes::new(live.load_full());
         let received = Received::now();
+        let (names, begun) = (names.handle(), Instant::now());
         let (source, patience) = (Source::default(), Patience::new());
-        Self { live, lanes, received, opened: None, names, source, patience }
+        Self {
+            live,
+            lanes,
+            received,
+            opened: None,
+            names,
+            begun,
+            source,
+            patience,
+        }
     }
 
     /// Begins a batch: reads the clock, and goes over to a new table if there is one.
     pub fn begin(&mut self) {
         self.received = Received::now();
+        self.begun = Instant::now();
         let table = self.live.load();
         if !Arc::ptr_eq(&table, self.lanes.table()) {
             // What the old table routed goes where it was routed to.
             self.hand_over_by_force();
             self.lanes.follow(Arc::clone(&table));
         }
+    }
+
+    /// Whether the `-a` list lets this peer through.
+    pub fn admits(&mut self, list: &AccessList, peer: SocketAddr, carrier: Carrier) -> bool {
+        let name = list
+            .needs_names()
+            .then(|| self.names.full_name(peer.ip(), self.begun));
+        list.allows(peer, carrier, name.flatten().as_deref())
     }
 
     /// Takes one datagram or frame through to the open blocks.
@@ -176,14 +198,24 @@ impl Shard {
         let (peer_name, source) = match peer {
             Peer::Local | Peer::Kernel => (own_name, own_name),
             Peer::Remote(address) => {
-                name = self.names.name(address.ip());
+                name = self.names.name(address.ip(), self.begun);
                 (&name[..], self.source.text(address.ip()))
             }
         };
-        let claimed = if policy.hostname_from_message { message.hostname() } else { None };
-        let scene = Scene { hostname: claimed.unwrap_or(peer_name), source, own_name };
+        let claimed = if policy.hostname_from_message {
+            message.hostname()
+        } else {
+            None
+        };
+        let scene = Scene {
+            hostname: claimed.unwrap_or(peer_name),
+            source,
+            own_name,
+        };
         let local = !matches!(peer, Peer::Remote(_));
-        let fate = self.lanes.deliver(&message, scene, local, class, self.received);
+        let fate = self
+            .lanes
+            .deliver(&message, scene, local, class, self.received);
         if fate == Fate::Routed && self.opened.is_none() {
             self.opened = Some(self.received);
         }
@@ -242,7 +274,8 @@ impl Shard {
     }
 
     fn is_late(&self) -> bool {
-        self.opened.is_some_and(|opened| self.received.since(opened) >= LATEST)
+        self.opened
+            .is_some_and(|opened| self.received.since(opened) >= LATEST)
     }
 }
 
@@ -259,7 +292,10 @@ impl Patience {
     const IN_A_MINUTE: Duration = Duration::from_secs(1);
 
     fn new() -> Self {
-        Self { left: Self::IN_A_MINUTE, since: Instant::now() }
+        Self {
+            left: Self::IN_A_MINUTE,
+            since: Instant::now(),
+        }
     }
 
     fn wait(&mut self, inbox: &Inbox, octets: usize) {

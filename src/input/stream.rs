@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::acl::Gate;
+use super::acl::{AccessList, Carrier};
 use super::connection::{Connection, Socket};
 use super::shard::{Peer, Shard};
 use crate::config::ListenAddress;
@@ -68,8 +68,14 @@ pub enum Command {
 ///
 /// # Errors
 /// If the runtime cannot be made.
-pub fn run(shard: Shard, gate: Gate, mut commands: mpsc::Receiver<Command>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn run(
+    shard: Shard,
+    gate: Arc<AccessList>,
+    mut commands: mpsc::Receiver<Command>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = LocalSet::new();
     let hub = Rc::new(Hub::new(shard, gate));
     let control = async {
@@ -77,7 +83,11 @@ pub fn run(shard: Shard, gate: Gate, mut commands: mpsc::Receiver<Command>) -> i
         let mut listeners = HashMap::new();
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Listen { address, listener, counters } => {
+                Command::Listen {
+                    address,
+                    listener,
+                    counters,
+                } => {
                     let serving = Rc::clone(&hub).serve(address.clone(), listener, counters);
                     listeners.insert(address, tokio::task::spawn_local(serving));
                 }
@@ -104,7 +114,7 @@ pub fn run(shard: Shard, gate: Gate, mut commands: mpsc::Receiver<Command>) -> i
 pub(super) struct Hub {
     pub(super) shard: RefCell<Shard>,
     pub(super) buffer: RefCell<Vec<u8>>,
-    gate: Gate,
+    gate: Arc<AccessList>,
     /// Told after each batch, so that blocks leave before the thread sleeps.
     pub(super) delivered: Notify,
     pub(super) stopping: watch::Sender<bool>,
@@ -118,7 +128,7 @@ struct Connections {
 }
 
 impl Hub {
-    fn new(shard: Shard, gate: Gate) -> Self {
+    fn new(shard: Shard, gate: Arc<AccessList>) -> Self {
         Self {
             shard: RefCell::new(shard),
             buffer: RefCell::new(Vec::new()),
@@ -144,7 +154,9 @@ impl Hub {
         loop {
             // The borrow must end before the wait.
             let refused = self.shard.borrow_mut().hand_over(which);
-            let Some((inbox, octets)) = refused else { return };
+            let Some((inbox, octets)) = refused else {
+                return;
+            };
             inbox.room(octets).await;
         }
     }
@@ -180,15 +192,17 @@ impl Hub {
                 Ok((socket, peer)) => {
                     let refused = self.refusal(peer, &counters);
                     if let Some(reason) = refused {
-                        complaint.say(|| format!("{name}: closed the connection of {peer}: {reason}"));
+                        complaint
+                            .warn(|| format!("{name}: closed the connection of {peer}: {reason}"));
                     } else {
                         let (hub, counters) = (Rc::clone(&self), Arc::clone(&counters));
-                        let connection = Connection::new(hub, socket, peer, counters, Rc::clone(&name));
+                        let connection =
+                            Connection::new(hub, socket, peer, counters, Rc::clone(&name));
                         tokio::task::spawn_local(connection.run());
                     }
                 }
                 Err(error) => {
-                    complaint.say(|| format!("{name}: cannot accept a connection: {error}"));
+                    complaint.warn(|| format!("{name}: cannot accept a connection: {error}"));
                     // Out of descriptors or memory: others must end first.
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -199,7 +213,10 @@ impl Hub {
     /// Why a new connection must be closed at once.
     fn refusal(&self, peer: Peer, counters: &InputCounters) -> Option<&'static str> {
         if let Peer::Remote(address) = peer
-            && !self.gate.allows_stream(address, &mut self.shard.borrow_mut())
+            && !self
+                .shard
+                .borrow_mut()
+                .admits(&self.gate, address, Carrier::Tcp)
         {
             counters.received.add(1);
             counters.rejected(Rejection::Acl).add(1);
@@ -210,7 +227,8 @@ impl Hub {
             return Some("too many connections");
         }
         let from_one = peer.ip().and_then(|ip| connections.by_address.get(&ip));
-        (from_one.copied().unwrap_or(0) >= MAX_FROM_ONE).then_some("too many connections from there")
+        (from_one.copied().unwrap_or(0) >= MAX_FROM_ONE)
+            .then_some("too many connections from there")
     }
 }
 
@@ -229,7 +247,10 @@ impl Seat {
             *connections.by_address.entry(address).or_default() += 1;
         }
         drop(connections);
-        Self { hub: Rc::clone(hub), address }
+        Self {
+            hub: Rc::clone(hub),
+            address,
+        }
     }
 }
 

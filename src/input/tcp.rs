@@ -19,7 +19,11 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// If the address is in use, not ours, or a port that needs privileges.
 pub fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket: OwnedFd = socket(family, SockType::Stream, flags, None)?;
     if address.is_ipv6() {

@@ -20,7 +20,11 @@ const RECEIVE_BUFFER: usize = 32 << 20;
 /// # Errors
 /// If the address is in use, not ours, or a port that needs privileges.
 pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Datagram, flags, None)?;
     if address.is_ipv6() {

@@ -84,12 +84,18 @@ fn place(socket: &OwnedFd, temporary: &Path, path: &Path, kind: Kind) -> io::Res
     }
     let metadata = fs::symlink_metadata(temporary)?;
     fs::rename(temporary, path)?;
-    Ok(Place { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    Ok(Place {
+        path: path.to_owned(),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
 }
 
 /// The name beside `path` under which its socket is made.
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("not the path of a socket"))?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::other("not the path of a socket"))?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
@@ -102,7 +108,9 @@ fn refuse_if_taken(path: &Path, kind: Kind) -> io::Result<()> {
         found => found?,
     };
     if metadata.is_symlink() {
-        return Err(io::Error::other("it is a symbolic link; another logger may own what it names"));
+        return Err(io::Error::other(
+            "it is a symbolic link; another logger may own what it names",
+        ));
     }
     if !metadata.file_type().is_socket() {
         return Err(io::Error::other("something that is no socket lies there"));

@@ -35,10 +35,7 @@ pub(super) fn read<'a>(octets: &'a [u8], sender: Sender<'_>) -> Header<'a> {
 /// A header with a TIMESTAMP, or with Cisco's sequence number where one belongs.
 fn stamped<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) -> bool {
     let cisco = Cisco::read(octets);
-    let marked = match cisco.rest {
-        [b'*' | b'.', rest @ ..] => rest,
-        rest => rest,
-    };
+    let marked = unmarked(cisco.rest);
     let Some((mut figures, rest)) = timestamp::rfc3164(marked) else {
         return cisco.numbered && uptime(cisco, header);
     };
@@ -106,11 +103,7 @@ impl<'a> Cisco<'a> {
                 if *first != b'%' && memchr(b' ', hostname).is_none() =>
             {
                 let rest = opt(sequence).parse(rest).map_or(rest, |(rest, _)| rest);
-                let unmarked = match rest {
-                    [b'*' | b'.', rest @ ..] => rest,
-                    rest => rest,
-                };
-                if timestamp::rfc3164(unmarked).is_some() {
+                if timestamp::rfc3164(unmarked(rest)).is_some() {
                     Self {
                         hostname,
                         rest,
@@ -123,6 +116,14 @@ impl<'a> Cisco<'a> {
             Some(_) | None => numbered,
         }
     }
+}
+
+/// Without the mark of a clock that is not synchronised.
+fn unmarked(octets: &[u8]) -> &[u8] {
+    octets
+        .strip_prefix(b"*")
+        .or_else(|| octets.strip_prefix(b"."))
+        .unwrap_or(octets)
 }
 
 /// `46: `, or only `: `.
@@ -358,13 +359,12 @@ impl<'a> Header<'a> {
         };
         let bad = Flags::of(Flag::BadTag, tags != Tags::Certain);
         match (name, after) {
-            // JSON and XML begin a text, and never a TAG.
-            ([b'{' | b'"' | b'<', ..], _) => {}
             ([], [b':', rest @ ..]) => {
                 self.flags.extend(bad);
                 self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
             }
-            ([], _) => {}
+            // JSON and XML begin a text, and never a TAG.
+            ([] | [b'{' | b'"' | b'<', ..], _) => {}
             (_, [b'[', inside @ ..]) => {
                 let end = inside
                     .iter()
@@ -381,28 +381,17 @@ impl<'a> Header<'a> {
                     Some(_) | None => self.flags.extend(bad),
                 }
             }
-            (_, [b':', rest @ ..]) => match rest {
-                [] => {
-                    self.name(name);
-                    self.msg = rest;
-                }
-                [b' ', rest @ ..] => {
-                    self.name(name);
-                    self.msg = rest;
-                }
-                _ if tags != Tags::Certain => {
-                    self.name(name);
-                    self.msg = rest;
-                }
-                _ => {}
-            },
+            (_, [b':', rest @ ..]) if tags != Tags::Certain || matches!(rest, [] | [b' ', ..]) => {
+                self.name(name);
+                self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+            }
             (_, [] | [b' ', ..]) => {
                 if tags == Tags::Word {
                     self.name(name);
                     self.msg = after.get(1..).unwrap_or_default();
                 }
             }
-            // A control character ends no TAG.
+            // A control character ends no TAG, nor does a bare colon where nothing stands before it.
             _ => self.flags.extend(bad),
         }
     }

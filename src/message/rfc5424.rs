@@ -57,18 +57,18 @@ fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
         [b'-', b' ', msg @ ..] => msg,
         // A dash and more is no STRUCTURED-DATA, and nobody can tell what the sender meant.
         [] | [b'-', ..] => return None,
-        _ => match structured_data(rest) {
-            Some((octets @ [_, ..], after @ ([] | [b' ', ..]), odd)) => {
+        _ => {
+            if let Some((octets @ [_, ..], after @ ([] | [b' ', ..]), odd)) = structured_data(rest)
+            {
                 header.flags.extend(odd);
                 header.structured_data = octets;
                 after.get(1..).unwrap_or_default()
-            }
-            // No octet is lost: what should have been STRUCTURED-DATA becomes part of MSG.
-            Some(_) | None => {
+            } else {
+                // No octet is lost: what should have been STRUCTURED-DATA becomes part of MSG.
                 header.flags.insert(Flag::BadSd);
                 rest
             }
-        },
+        }
     };
     // RFC 5424 6.4: the BOM marks the text as UTF-8 and is not part of it.
     header.bom = msg.starts_with(BOM);

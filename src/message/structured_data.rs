@@ -36,7 +36,7 @@ impl<'a> StructuredData<'a> {
 }
 
 /// Goes through the elements of [`StructuredData`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Elements<'a> {
     rest: &'a [u8],
 }
@@ -72,7 +72,7 @@ impl<'a> Element<'a> {
 }
 
 /// Goes through the parameters of an [`Element`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Params<'a> {
     rest: &'a [u8],
 }
@@ -219,20 +219,10 @@ const REMEMBERED: usize = 16;
 mod tests {
     use super::*;
 
-    fn read(octets: &[u8]) -> Option<Vec<(String, Vec<(String, String)>)>> {
-        let text = |octets: &[u8]| octets.escape_ascii().to_string();
+    /// How many elements there are, if all of them are well-formed.
+    fn count(octets: &[u8]) -> Option<usize> {
         let (found, _, _) = structured_data(octets)?;
-        Some(
-            StructuredData::new(found)
-                .elements()
-                .map(|element| {
-                    let params = element
-                        .params()
-                        .map(|param| (text(param.name()), text(&param.value())));
-                    (text(element.id()), params.collect())
-                })
-                .collect(),
-        )
+        Some(StructuredData::new(found).elements().count())
     }
 
     #[test]
@@ -269,7 +259,7 @@ mod tests {
             b"[x a=\"1\"][y",     // a good one first
             b"[x \xc3\xa9=\"\"]", // not US-ASCII
         ] {
-            assert_eq!(read(octets), None, "{}", octets.escape_ascii());
+            assert_eq!(count(octets), None, "{}", octets.escape_ascii());
         }
     }
 
@@ -278,6 +268,6 @@ mod tests {
         let octets = b"[x@1 a=\"1\"][x@1 a=\"2\"]";
         let flags = structured_data(octets).map(|(_, _, flags)| flags);
         assert_eq!(flags, Some(Flags::of(Flag::DuplicateSdId, true)));
-        assert_eq!(read(octets).map(|elements| elements.len()), Some(2));
+        assert_eq!(count(octets), Some(2));
     }
 }

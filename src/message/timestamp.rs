@@ -277,7 +277,7 @@ fn bsd(octets: &[u8]) -> Option<(Figures, &[u8])> {
     let [m1, m2, m3, b' ', rest @ ..] = octets else {
         return None;
     };
-    let (month, lenient) = month(&[*m1, *m2, *m3])?;
+    let (month, lenient) = month([*m1, *m2, *m3])?;
     let (day, rest) = match rest {
         [b' ', d @ b'0'..=b'9', b' ', rest @ ..] | [d @ b'0'..=b'9', b' ', rest @ ..] => {
             (two(b'0', *d)?, rest)
@@ -435,7 +435,7 @@ fn fraction<'a>(octets: &'a [u8], figures: &mut Figures) -> &'a [u8] {
 }
 
 /// The month of this name, and whether its letters were not in the case that RFC 3164 4.1.2 demands.
-fn month(name: &[u8; 3]) -> Option<(u8, bool)> {
+fn month(name: [u8; 3]) -> Option<(u8, bool)> {
     let month = match &name.map(|octet| octet | 0x20) {
         b"jan" => 1,
         b"feb" => 2,

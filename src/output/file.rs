@@ -51,7 +51,6 @@ pub struct File {
     path: PathBuf,
     settings: OutputSettings,
     compressor: Arc<Compressor>,
-    notify: Arc<[PathBuf]>,
     open: Option<Open>,
     back_off: Duration,
     torn: Option<Torn>,
@@ -80,17 +79,11 @@ struct Torn {
 
 impl File {
     /// Names a file. It is opened by the first write, so that this cannot fail.
-    pub fn new(
-        path: PathBuf,
-        settings: OutputSettings,
-        compressor: Arc<Compressor>,
-        notify: Arc<[PathBuf]>,
-    ) -> Self {
+    pub fn new(path: PathBuf, settings: OutputSettings, compressor: Arc<Compressor>) -> Self {
         Self {
             path,
             settings,
             compressor,
-            notify,
             open: None,
             back_off: Duration::ZERO,
             torn: None,
@@ -368,7 +361,7 @@ impl File {
                 self.torn = None;
                 self.open = open_regular(file, Some(Arc::clone(&series)));
                 self.compressor.enqueue(&series);
-                series.notify(&self.notify);
+                series.notify(&self.settings.notify);
             }
             Err(unfinished) => {
                 let next = ROTATION_RETRY.as_secs();

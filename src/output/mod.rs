@@ -22,9 +22,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::block::Block;
+use crate::cli::Families;
 use crate::config::{Destination, OutputSettings, Sync};
 use crate::counters::Loss;
 use crate::route::inbox::Orders;
@@ -59,8 +60,8 @@ pub enum Stop {
 pub struct Surroundings {
     /// The thread that compresses rotated files.
     pub compressor: Arc<compress::Compressor>,
-    /// The programs that are started after a rotation.
-    pub notify: Arc<[PathBuf]>,
+    /// Over which internet protocols forwards go.
+    pub families: Families,
 }
 
 /// Where records go in the end.
@@ -74,28 +75,34 @@ pub enum Sink {
     Terminal(terminal::Terminal),
     /// The terminals of some or all users.
     Users(users::Users),
+    /// Another host.
+    Forward(Box<forward::Forward>),
 }
 
 impl Sink {
-    /// The sink of a local destination; `None` for a forward. Nothing is opened yet.
+    /// The sink of a destination. Nothing is opened yet.
     pub fn open(
         destination: &Destination,
         settings: &OutputSettings,
+        limits: forward::Limits,
         surroundings: &Surroundings,
-    ) -> Option<Self> {
-        Some(match destination {
+    ) -> Self {
+        match destination {
             Destination::File(path) => Self::File(Box::new(file::File::new(
                 path.clone(),
                 settings.clone(),
                 Arc::clone(&surroundings.compressor),
-                Arc::clone(&surroundings.notify),
             ))),
             Destination::Fifo(path) => Self::Fifo(fifo::Fifo::new(path.clone())),
             Destination::Terminal(path) => Self::Terminal(terminal::Terminal::new(path.clone())),
             Destination::Users(names) => Self::Users(users::Users::named(names.clone())),
             Destination::Everyone => Self::Users(users::Users::everyone()),
-            Destination::Forward(_) => return None,
-        })
+            Destination::Forward(remote) => Self::Forward(Box::new(forward::Forward::new(
+                remote.clone(),
+                limits,
+                surroundings.families,
+            ))),
+        }
     }
 
     /// Writes the records of a block from number `from` on, as many as it can.
@@ -105,6 +112,7 @@ impl Sink {
             Self::Fifo(fifo) => fifo.write(block, from),
             Self::Terminal(terminal) => terminal.write(block, from),
             Self::Users(users) => users.write(block, from),
+            Self::Forward(forward) => forward.write(block, from),
         }
     }
 
@@ -113,7 +121,7 @@ impl Sink {
         match self {
             // The first write meets the same obstacle, and tells of it.
             Self::File(file) => drop(file.prepare()),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => {}
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => {}
         }
     }
 
@@ -127,7 +135,7 @@ impl Sink {
             }
             Self::Fifo(fifo) => fifo.reopen(),
             Self::Terminal(terminal) => terminal.reopen(),
-            Self::Users(_) => {}
+            Self::Users(_) | Self::Forward(_) => {}
         }
     }
 
@@ -135,7 +143,7 @@ impl Sink {
     pub fn rotate(&mut self) {
         match self {
             Self::File(file) => file.rotate(),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => {}
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => {}
         }
     }
 
@@ -143,7 +151,7 @@ impl Sink {
     pub fn update(&mut self, settings: OutputSettings) {
         match self {
             Self::File(file) => file.update(settings),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => {}
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => {}
         }
     }
 
@@ -154,7 +162,31 @@ impl Sink {
     pub fn sync(&mut self) -> io::Result<()> {
         match self {
             Self::File(file) => file.sync(),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => Ok(()),
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => Ok(()),
+        }
+    }
+
+    /// Whether records are on their way that may have to be sent again; to be settled a second later.
+    pub fn is_unsettled(&mut self) -> bool {
+        match self {
+            Self::Forward(forward) => forward.is_unsettled(),
+            Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => false,
+        }
+    }
+
+    /// Sends again what a broken connection may have lost.
+    pub fn settle(&mut self) -> Option<Stop> {
+        match self {
+            Self::Forward(forward) => forward.settle(),
+            Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => None,
+        }
+    }
+
+    /// Ends; returns how many of the records that counted as written may not have arrived.
+    pub fn close(&mut self, deadline: Instant) -> usize {
+        match self {
+            Self::Forward(forward) => forward.close(deadline),
+            Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => 0,
         }
     }
 
@@ -162,7 +194,7 @@ impl Sink {
     pub fn salvage(&mut self, block: &Block) -> Option<io::Result<PathBuf>> {
         match self {
             Self::File(file) => Some(file.salvage(block.octets())),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => None,
+            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => None,
         }
     }
 }

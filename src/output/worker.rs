@@ -27,6 +27,9 @@ const LAST_RETRIES: Duration = Duration::from_millis(500);
 /// `sync=second`: how long a record may stay off the disk.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long a remote may take to acknowledge before a quiet forward looks again.
+const SETTLE_AFTER: Duration = Duration::from_secs(1);
+
 /// One output at work.
 #[derive(Debug)]
 pub struct Worker {
@@ -39,6 +42,7 @@ pub struct Worker {
     unsynced_since: Option<Instant>,
     complaint: Option<String>,
     ending: Option<Instant>,
+    settle_at: Option<Instant>,
 }
 
 impl Worker {
@@ -58,6 +62,7 @@ impl Worker {
             unsynced_since: None,
             complaint: None,
             ending: None,
+            settle_at: None,
         }
     }
 
@@ -83,13 +88,23 @@ impl Worker {
         }
         self.tell_repeats();
         self.sync_now();
+        let deadline = self.orders.stop_by().or(self.ending);
+        let unsure = self
+            .sink
+            .close(deadline.unwrap_or_else(|| Instant::now() + DRAIN));
+        if unsure > 0 {
+            tracing::warn!(
+                "{}: the last {unsure} messages may not have arrived",
+                self.name
+            );
+        }
     }
 
     /// When it has to wake up although nothing came.
     fn alarm(&self) -> Option<Instant> {
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let repeats = self.repeats.as_ref().and_then(Repeats::due);
-        [sync, repeats].into_iter().flatten().min()
+        [sync, repeats, self.settle_at].into_iter().flatten().min()
     }
 
     fn on_time(&mut self) {
@@ -100,6 +115,28 @@ impl Worker {
         }
         if due(self.unsynced_since.map(|since| since + SYNC_WITHIN)) {
             self.sync_now();
+        }
+        if due(self.settle_at) {
+            self.settle_at = None;
+            let after = match self.sink.settle() {
+                Some(Stop::Retry {
+                    after,
+                    sentence,
+                    loss: _,
+                }) => {
+                    self.complain(&sentence, after);
+                    after
+                }
+                Some(Stop::Drop(_)) | None => SETTLE_AFTER,
+            };
+            self.settle_after(after);
+        }
+    }
+
+    /// Looks again later whether all that was sent has arrived.
+    fn settle_after(&mut self, pause: Duration) {
+        if self.settle_at.is_none() && self.sink.is_unsettled() {
+            self.settle_at = Some(Instant::now() + pause);
         }
     }
 
@@ -140,6 +177,7 @@ impl Worker {
         };
         self.write(&folded);
         self.orders.recycle(folded.block);
+        self.settle_after(SETTLE_AFTER);
         self.on_time();
     }
 

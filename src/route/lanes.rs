@@ -100,7 +100,8 @@ impl Lanes {
             let same_form = |other: &&LaneId| table.lanes()[other.index()].template == template;
             match picked[..index].iter().find(same_form) {
                 Some(other)
-                    if let Ok([block, source]) = open.get_disjoint_mut([place, other.index()]) => {
+                    if let Ok([block, source]) = open.get_disjoint_mut([place, other.index()]) =>
+                {
                     block.push_copy_of_last(source);
                 }
                 Some(_) | None => open[place].push(message.pri(), |out| {

@@ -96,8 +96,9 @@ impl RoutingTable {
         policy: Policy,
     ) -> Self {
         let kept = config.rules.iter().enumerate();
-        let kept: Vec<_> =
-            kept.filter_map(|(index, rule)| Some((rule, lane_of(index)?))).collect();
+        let kept: Vec<_> = kept
+            .filter_map(|(index, rule)| Some((rule, lane_of(index)?)))
+            .collect();
         let rules = kept.iter().map(|(rule, lane)| Rule {
             filter: Filter::new(&rule.conditions),
             lane: *lane,
@@ -119,10 +120,15 @@ impl RoutingTable {
             by_pri,
             by_mark,
             candidates,
-            rules: rules.into(),
+            rules,
             lanes: lanes.into(),
             policy,
         }
+    }
+
+    /// A table without rules, for the end.
+    pub fn empty() -> Self {
+        Self::compile(&Config::default(), Vec::new(), |_| None, Policy::default())
     }
 
     /// Calls `pick` for the lane of every rule that takes this message, in file order.

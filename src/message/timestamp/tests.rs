@@ -1,5 +1,7 @@
 //! The rules of TIMESTAMP, by section.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow")]
+
 use proptest::prelude::*;
 
 use super::*;

@@ -17,7 +17,7 @@ fn block<S: AsRef<str>>(lines: &[S]) -> Block {
 
 fn file(path: &Path, settings: OutputSettings) -> File {
     let compressor = Arc::new(Compressor::default());
-    File::new(path.to_owned(), settings, compressor, Arc::new([]))
+    File::new(path.to_owned(), settings, compressor)
 }
 
 fn rotating(size: u64, count: u32) -> OutputSettings {

@@ -21,11 +21,10 @@ use self::datagram::Datagrams;
 use self::stream::Stream;
 use self::target::Target;
 use crate::block::Block;
+use crate::cli::Families;
 use crate::config::{Remote, Transport};
 use crate::counters::Loss;
 use crate::output::{Stop, Written};
-
-pub use self::target::Families;
 
 /// The bounds of a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

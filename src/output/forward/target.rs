@@ -5,29 +5,8 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::Failure;
+use crate::cli::Families;
 use crate::config::Remote;
-
-/// Which address families may be used (`-4`, `-6`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Families {
-    /// Both.
-    #[default]
-    Any,
-    /// `-4`: IPv4 only.
-    V4,
-    /// `-6`: IPv6 only.
-    V6,
-}
-
-impl Families {
-    fn allows(self, address: &SocketAddr) -> bool {
-        match self {
-            Self::Any => true,
-            Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
-        }
-    }
-}
 
 /// A remote, not yet resolved.
 #[derive(Debug)]
@@ -46,7 +25,7 @@ impl Target {
         let all = (self.remote.host.as_str(), self.remote.port)
             .to_socket_addrs()
             .map_err(Failure::Unresolved)?;
-        let addresses: Vec<_> = all.filter(|one| self.families.allows(one)).collect();
+        let addresses: Vec<_> = all.filter(|one| self.families.include(one.ip())).collect();
         if addresses.is_empty() {
             return Err(Failure::Unresolved(io::Error::other(
                 "it has no address of the families allowed by -4 or -6",

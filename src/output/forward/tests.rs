@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 use std::time::{Duration, Instant};
 
 use super::datagram::cut;
-use super::{Backoff, Families, Forward, Limits};
+use super::{Backoff, Forward, Limits};
 use crate::block::Block;
+use crate::cli::Families;
 use crate::config::{Remote, Transport};
 use crate::counters::Loss;
 use crate::output::{Stop, Written};
@@ -32,7 +33,7 @@ fn forward(to: SocketAddr, transport: Transport) -> Forward {
         port: to.port(),
         transport,
     };
-    Forward::new(remote, Limits::default(), Families::Any)
+    Forward::new(remote, Limits::default(), Families::Both)
 }
 
 fn listener(ip: IpAddr) -> (TcpListener, SocketAddr) {
@@ -204,7 +205,7 @@ fn an_unknown_name_is_unresolved() {
             port: 514,
             transport,
         };
-        let mut forward = Forward::new(remote, Limits::default(), Families::Any);
+        let mut forward = Forward::new(remote, Limits::default(), Families::Both);
         let written = forward.write(&block(&[b"a"]), 0);
         let Some(Stop::Retry { loss, sentence, .. }) = written.stopped else {
             panic!("{written:?}");
@@ -224,7 +225,7 @@ fn a_family_that_the_operator_excluded_is_not_used() {
         port: 514,
         transport: Transport::Udp,
     };
-    let mut forward = Forward::new(remote, Limits::default(), Families::V6);
+    let mut forward = Forward::new(remote, Limits::default(), Families::Ipv6);
     let written = forward.write(&block(&[b"a"]), 0);
     assert!(
         matches!(

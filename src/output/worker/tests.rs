@@ -5,6 +5,7 @@ use super::super::{Surroundings, compress::Compressor};
 use super::*;
 use crate::config::Destination;
 use crate::counters::OutputCounters;
+use crate::output::forward::Limits;
 use crate::pri::{Facility, Pri, Severity};
 use crate::route::inbox::{Inbox, inbox};
 use flate2::read::MultiGzDecoder;
@@ -51,9 +52,9 @@ fn parts_of(
     let (inbox, orders) = inbox(name.clone(), 1 << 22, Arc::clone(&counters));
     let surroundings = Surroundings {
         compressor: Arc::clone(compressor),
-        notify: Arc::new([]),
+        families: crate::cli::Families::Both,
     };
-    let sink = Sink::open(destination, settings, &surroundings).expect("it is local");
+    let sink = Sink::open(destination, settings, Limits::default(), &surroundings);
     let worker = Worker::new(name, sink, orders, settings.sync, folding);
     (inbox, worker, counters)
 }
