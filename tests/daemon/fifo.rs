@@ -16,9 +16,14 @@ fn setup() -> Setup {
     setup
 }
 
-/// A reader that never blocks in open(2), since the daemon holds the other end.
+/// Opens the reading end. As it is the writing end too, open(2) waits for nobody.
+fn open(path: &Path) -> File {
+    File::options().read(true).write(true).open(path).expect("a FIFO")
+}
+
+/// A reader who reads all the time.
 fn read(path: &Path) -> Lines {
-    Lines::read(File::open(path).expect("the daemon writes to it"))
+    Lines::read(open(path))
 }
 
 #[test]
@@ -55,7 +60,7 @@ fn what_a_pipe_without_reader_cannot_hold_is_dropped_whole_and_counted() {
     let mut held = Vec::new();
     let path = daemon.setup().path("pipe");
     let octets = pipe["octets"].as_u64().expect("a number");
-    File::open(&path).expect("a FIFO").take(octets).read_to_end(&mut held).expect("it is there");
+    open(&path).take(octets).read_to_end(&mut held).expect("it is there");
     let held = String::from_utf8(held).expect("UTF-8");
     assert_eq!(held.lines().count() as u64, written);
     assert!(held.lines().all(|line| line.ends_with("xxx")), "a torn record");
@@ -69,7 +74,7 @@ fn what_a_pipe_without_reader_cannot_hold_is_dropped_whole_and_counted() {
 fn a_reader_that_went_away_is_no_error() {
     let daemon = setup().start();
     let path = daemon.setup().path("pipe");
-    drop(File::open(&path).expect("the daemon holds the other end"));
+    drop(open(&path));
     daemon.unix("<13>app: nobody reads this");
     daemon.file("user").wait_for("nobody reads this");
     let lines = read(&path);

@@ -1,5 +1,7 @@
 //! Blocks and property filters: what a rule asks after its selector said yes.
 
+use std::fmt::Write as _;
+
 use crate::support::{Daemon, hostname};
 
 /// The texts that a file holds, in their order.
@@ -97,9 +99,11 @@ const FILTERS: [(&str, &[&str]); 17] = [
 
 #[test]
 fn a_property_filter_holds_for_the_rules_below_it() {
-    let rule = |(index, (filter, _))| format!("{filter}\nuser.*\t{{dir}}/file{index}\n");
-    let rules: String = FILTERS.iter().enumerate().map(rule).collect();
-    let daemon = Daemon::start(&format!("user.*\t{{dir}}/all\n{rules}:*\n"));
+    let mut config = "user.*\t{dir}/all\n".to_owned();
+    for (index, (filter, _)) in FILTERS.iter().enumerate() {
+        writeln!(config, "{filter}\nuser.*\t{{dir}}/file{index}").expect("a String takes all");
+    }
+    let daemon = Daemon::start(&config);
     daemon.unix("<14>kernel: out of memory 1");
     daemon.unix("<14>kernel: Out of Memory 2");
     daemon.unix("<14>dhcpd[9]: 3");

@@ -1,6 +1,6 @@
 //! Records to another host.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead, BufReader, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use crate::support::{DEADLINE, Daemon, hostname, within};
@@ -51,7 +51,7 @@ impl Streams {
 }
 
 /// One counted frame (RFC 6587 3.4.1).
-fn frame(stream: &mut impl std::io::BufRead) -> String {
+fn frame(stream: &mut impl BufRead) -> String {
     let mut count = Vec::new();
     stream.read_until(b' ', &mut count).expect("a count comes");
     let count = String::from_utf8(count).expect("digits");
@@ -63,7 +63,7 @@ fn frame(stream: &mut impl std::io::BufRead) -> String {
 }
 
 /// One line (RFC 6587 3.4.2).
-fn line(stream: &mut impl std::io::BufRead) -> String {
+fn line(stream: &mut impl BufRead) -> String {
     let mut line = String::new();
     stream.read_line(&mut line).expect("a line comes");
     assert!(line.ends_with('\n'), "{line:?}");

@@ -1,1 +1,2 @@
-//! TODO
+//! What only root can do, in namespaces of its own where that matters.
+

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 pub(crate) use counters::Counters;
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{Daemon, close};
 pub(crate) use lines::Lines;
 pub(crate) use log_file::LogFile;
 pub(crate) use setup::Setup;

@@ -37,7 +37,8 @@ impl Setup {
 
     /// More arguments; `{dir}` stands for the directory.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|argument| self.placed(argument)));
+        let placed: Vec<_> = arguments.iter().map(|argument| self.placed(argument)).collect();
+        self.arguments.extend(placed);
         self
     }
 
