@@ -39,6 +39,8 @@ pub struct Entry<'a> {
 pub struct Block {
     octets: BytesMut,
     records: Vec<Record>,
+    /// How many records there are of each severity, so that shedding finds them without a search.
+    severities: [u32; Severity::COUNT],
 }
 
 impl Block {
@@ -110,10 +112,25 @@ impl Block {
         }
     }
 
+    /// Adds copies of all records of another block, which has the same destination.
+    pub fn append(&mut self, other: &Self) {
+        let start = self.records.last().map_or(0, |record| record.end);
+        self.octets.extend_from_slice(&other.octets);
+        let moved = other.records.iter().map(|record| Record {
+            end: record.end + start,
+            ..*record
+        });
+        self.records.extend(moved);
+        for (own, others) in self.severities.iter_mut().zip(other.severities) {
+            *own += others;
+        }
+    }
+
     fn close(&mut self, pri: Pri, body: usize) {
         let end = u32::try_from(self.octets.len()).expect("a block ends at 64 KiB or one record");
         let body = u32::try_from(body).expect("a timestamp is shorter than its block");
         self.records.push(Record { end, body, pri });
+        self.severities[pri.severity() as usize] += 1;
     }
 
     /// How many octets fit without another allocation.
@@ -125,26 +142,36 @@ impl Block {
     pub fn clear(&mut self) {
         self.octets.clear();
         self.records.clear();
+        self.severities = [0; Severity::COUNT];
     }
 
     /// The least urgent severity in it.
     pub fn least_urgent(&self) -> Option<Severity> {
-        self.records
-            .iter()
-            .map(|record| record.pri.severity())
-            .max()
+        Severity::ALL
+            .into_iter()
+            .rev()
+            .find(|severity| self.holds(*severity))
     }
 
-    /// Removes every record of this severity; returns how many there were.
-    pub fn shed(&mut self, severity: Severity) -> usize {
+    /// Whether some record has this severity.
+    pub fn holds(&self, severity: Severity) -> bool {
+        self.severities[severity as usize] > 0
+    }
+
+    /// Removes records of this severity, the oldest first, until at least `room` octets are gone or none
+    /// is left; returns how many records that were.
+    pub fn shed(&mut self, severity: Severity, room: usize) -> usize {
         let before = self.records.len();
         let octets = std::mem::take(&mut self.octets);
         let records = std::mem::take(&mut self.records);
-        let mut start = 0;
+        self.severities = [0; Severity::COUNT];
         self.octets.reserve(octets.len());
+        let (mut start, mut gone) = (0, 0);
         for record in records {
             let end = record.end as usize;
-            if record.pri.severity() != severity {
+            if gone < room && record.pri.severity() == severity {
+                gone += end - start;
+            } else {
                 self.octets.extend_from_slice(&octets[start..end]);
                 self.close(record.pri, record.body as usize);
             }
@@ -196,9 +223,17 @@ mod tests {
         ];
         let mut block = block(&lines);
         assert_eq!(block.least_urgent(), Some(Severity::Debug));
-        assert_eq!(block.shed(Severity::Debug), 2);
+        assert_eq!(block.shed(Severity::Debug, 1), 1, "no more than needed");
+        assert_eq!(block.octets(), b"t a\nt ccc\nt d\n");
+        assert_eq!(block.shed(Severity::Debug, 100), 1);
         assert_eq!(block.octets(), b"t a\nt ccc\n");
         assert_eq!(block.get(1).map(|entry| entry.body), Some(&b"ccc\n"[..]));
-        assert_eq!(block.shed(Severity::Debug), 0);
+        assert_eq!(block.shed(Severity::Debug, 100), 0);
+        let mut longer = Block::default();
+        longer.append(&block);
+        longer.append(&block);
+        assert_eq!(longer.octets(), b"t a\nt ccc\nt a\nt ccc\n");
+        assert_eq!(longer.get(3).map(|entry| entry.body), Some(&b"ccc\n"[..]));
+        assert_eq!(longer.least_urgent(), Some(Severity::Warning));
     }
 }

@@ -21,7 +21,7 @@ use crate::input::internal::Internal;
 use crate::input::peer::PeerNames;
 use crate::input::shard::Live;
 use crate::output::Surroundings;
-use crate::route::inbox::Order;
+use crate::route::inbox::Change;
 use crate::route::{Policy, RoutingTable};
 
 /// How long outputs may take at the end.
@@ -46,7 +46,7 @@ impl Running {
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
-        let opened = open_all(plan.listens.iter().cloned()).map_err(StartError::Input)?;
+        let opened = Opened::all(plan.listens.iter()).map_err(StartError::Input)?;
         let host = HostName::read();
         let names = if arguments.no_dns {
             PeerNames::numeric()
@@ -137,9 +137,8 @@ impl Running {
         let fresh = plan
             .listens
             .iter()
-            .filter(|address| !served.contains(address))
-            .cloned();
-        let opened = open_all(fresh)?;
+            .filter(|address| !served.contains(address));
+        let opened = Opened::all(fresh)?;
         let host = HostName::read();
         let policy = policy(&self.arguments, &host);
         let table = match self
@@ -153,7 +152,7 @@ impl Running {
             }
         };
         self.live.store(Arc::new(table));
-        self.outputs.order(|| Order::Reopen);
+        self.outputs.order(|| Change::Reopen);
         self.inputs.follow();
         self.inputs.close_except(&plan.listens);
         for socket in opened {
@@ -179,7 +178,7 @@ impl Running {
 
     /// SIGUSR2: rotates every file.
     pub(super) fn rotate(&self) {
-        self.outputs.order(|| Order::Rotate);
+        self.outputs.order(|| Change::Rotate);
     }
 
     fn statistics(&self) -> Statistics {
@@ -233,20 +232,6 @@ fn warn(plan: &Plan) {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-}
-
-fn open_all(addresses: impl Iterator<Item = config::ListenAddress>) -> Result<Vec<Opened>, String> {
-    let mut opened = Vec::new();
-    for address in addresses {
-        match Opened::new(&address) {
-            Ok(socket) => opened.push(socket),
-            Err(why) => {
-                opened.into_iter().for_each(Opened::discard);
-                return Err(why);
-            }
-        }
-    }
-    Ok(opened)
 }
 
 fn policy(arguments: &Arguments, host: &HostName) -> Policy {

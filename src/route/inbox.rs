@@ -21,12 +21,20 @@ use super::loss::LossLog;
 use crate::block::Block;
 use crate::config::OutputSettings;
 use crate::counters::{Loss, OutputCounters};
+use crate::pri::Severity;
 
-/// What a worker is asked to do, in order with the messages.
+/// What a worker is asked to do.
 #[derive(Debug)]
 pub enum Order {
     /// Write these records.
     Write(Block),
+    /// Do or be something else, in order with the messages.
+    Change(Change),
+}
+
+/// What a worker is asked that is no message.
+#[derive(Debug)]
+pub enum Change {
     /// Behave like this from now on (a reload changed the settings).
     Update(OutputSettings),
     /// Open the destination again if it is not the one that is open (SIGHUP).
@@ -51,8 +59,8 @@ pub enum Next {
 pub enum Pause {
     /// The time.
     Over,
-    /// An order that is no message; it overtook those.
-    Ordered(Order),
+    /// A change; it overtook the messages.
+    Ordered(Change),
     /// The output was asked to stop, or its last sender went. Told once.
     Ending,
 }
@@ -71,6 +79,32 @@ struct State {
     closed: bool,
     ending_told: bool,
     stop_by: Option<Instant>,
+}
+
+impl State {
+    fn least_urgent(&self) -> Option<Severity> {
+        let blocks = self.orders.iter().filter_map(|order| match order {
+            Order::Write(block) => block.least_urgent(),
+            Order::Change(_) => None,
+        });
+        blocks.max()
+    }
+
+    /// Drops the oldest records of this severity from the oldest block that has some, until `room` octets
+    /// are gone or none is left in it; tells how many records.
+    fn shed(&mut self, severity: Severity, room: usize) -> u64 {
+        for order in &mut self.orders {
+            if let Order::Write(block) = order
+                && block.holds(severity)
+            {
+                let before = block.octets().len();
+                let shed = block.shed(severity, room) as u64;
+                self.octets -= before - block.octets().len();
+                return shed;
+            }
+        }
+        0
+    }
 }
 
 #[derive(Debug)]
@@ -148,31 +182,22 @@ impl Inbox {
         Ok(())
     }
 
-    /// Hands a block over whatever it takes: the least urgent records, queued or in the block, are
-    /// dropped and counted until it fits.
+    /// Hands a block over whatever it takes: the least urgent records, queued or in the block, the
+    /// oldest first, are dropped and counted until it fits.
     pub fn force(&self, block: &mut Block) {
         let shared = &self.0.0;
         let mut state = shared.lock();
         let mut dropped = 0;
         while state.octets > 0 && state.octets + block.octets().len() > shared.limit {
-            let queued = state.orders.iter().filter_map(|order| match order {
-                Order::Write(block) => block.least_urgent(),
-                Order::Update(_) | Order::Reopen | Order::Rotate => None,
-            });
-            let Some(severity) = queued.chain(block.least_urgent()).max() else {
+            let Some(severity) = state.least_urgent().max(block.least_urgent()) else {
                 break;
             };
-            let own = block.shed(severity) as u64;
-            shared.counters.enqueue(own);
-            let mut shed = own;
-            let mut octets = 0;
-            for order in &mut state.orders {
-                if let Order::Write(queued) = order {
-                    shed += queued.shed(severity) as u64;
-                    octets += queued.octets().len();
-                }
+            let room = (state.octets + block.octets().len()).saturating_sub(shared.limit);
+            let mut shed = state.shed(severity, room);
+            if shed == 0 {
+                shed = block.shed(severity, room) as u64;
+                shared.counters.enqueue(shed);
             }
-            state.octets = octets;
             shared.counters.lose(shed, Loss::Full);
             dropped += shed;
         }
@@ -185,9 +210,9 @@ impl Inbox {
         shared.losses.note(dropped, Loss::Full);
     }
 
-    /// Puts an order behind the messages that are queued already.
-    pub fn order(&self, order: Order) {
-        self.0.0.lock().orders.push_back(order);
+    /// Asks for a change behind the messages that are queued already.
+    pub fn order(&self, change: Change) {
+        self.0.0.lock().orders.push_back(Order::Change(change));
         self.0.0.arrived.notify_one();
     }
 
@@ -241,12 +266,25 @@ impl Shared {
         if block.is_empty() {
             return;
         }
-        let empty = state.spare.pop().unwrap_or_default();
-        let full = std::mem::replace(block, empty);
-        self.counters.enqueue(full.len() as u64);
-        state.octets += full.octets().len();
-        state.orders.push_back(Order::Write(full));
-        self.arrived.notify_one();
+        self.counters.enqueue(block.len() as u64);
+        state.octets += block.octets().len();
+        match state.orders.back_mut() {
+            // Behind a slow output small blocks grow together: fewer writes, and no memory for the rest
+            // of each.
+            Some(Order::Write(last))
+                if last.octets().len() + block.octets().len() <= Block::FULL =>
+            {
+                last.append(block);
+                block.clear();
+            }
+            Some(_) | None => {
+                let empty = state.spare.pop().unwrap_or_default();
+                state
+                    .orders
+                    .push_back(Order::Write(std::mem::replace(block, empty)));
+                self.arrived.notify_one();
+            }
+        }
     }
 }
 
@@ -292,31 +330,16 @@ impl Orders {
         self.0.lock().orders.is_empty()
     }
 
-    /// Sleeps until `until` or the stop deadline, whatever is queued: the pause between two tries.
-    ///
-    /// Returns early, before `until`, when the output is asked to stop.
-    pub fn pause(&self, until: Instant) {
-        let mut state = self.0.lock();
-        let stopping = state.stop_by.is_some();
-        while let Some(left) = until.checked_duration_since(Instant::now())
-            && !left.is_zero()
-            && (stopping || state.stop_by.is_none())
-        {
-            let waited = self.0.arrived.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Sleeps until `until` or the stop deadline, but obeys: returns the first order that is no message.
+    /// Sleeps until `until` or the stop deadline, but obeys: returns the first change that is asked for.
     ///
     /// Messages stay queued. Also returns when the end begins, but that only once.
     pub fn pause_unless_ordered(&self, until: Instant) -> Pause {
         let mut state = self.0.lock();
         loop {
-            let control = |order: &Order| !matches!(order, Order::Write(_));
-            let found = state.orders.iter().position(control);
-            if let Some(order) = found.and_then(|index| state.orders.remove(index)) {
-                return Pause::Ordered(order);
+            let change = |order: &Order| matches!(order, Order::Change(_));
+            let found = state.orders.iter().position(change);
+            if let Some(Order::Change(change)) = found.and_then(|at| state.orders.remove(at)) {
+                return Pause::Ordered(change);
             }
             if !state.ending_told && (state.closed || state.stop_by.is_some()) {
                 state.ending_told = true;
@@ -360,5 +383,91 @@ impl Orders {
     /// Tells the operator what was lost since the last word about it, now that writing works again.
     pub fn recovered(&self) {
         self.0.losses.recovered();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pri::{Facility, Pri};
+
+    fn block(severity: Severity, text: &str) -> Block {
+        let mut block = Block::default();
+        block.push(Pri::of(Facility::User, severity), |octets| {
+            octets.extend_from_slice(text.as_bytes());
+            0
+        });
+        block
+    }
+
+    fn queue(limit: usize) -> (Inbox, Orders) {
+        inbox("test".into(), limit, Arc::default())
+    }
+
+    fn drain(orders: &Orders) -> Vec<u8> {
+        let mut octets = Vec::new();
+        while let Next::Order(Order::Write(block)) = orders.next(Some(Instant::now())) {
+            octets.extend_from_slice(block.octets());
+        }
+        octets
+    }
+
+    #[test]
+    fn a_full_inbox_refuses_and_leaves_the_block_as_it_was() {
+        let (inbox, _orders) = queue(8);
+        assert_eq!(inbox.offer(&mut block(Severity::Notice, "12345\n")), Ok(()));
+        let mut second = block(Severity::Notice, "6789\n");
+        assert_eq!(inbox.offer(&mut second), Err(Full));
+        assert_eq!(second.octets(), b"6789\n");
+        assert_eq!(inbox.counters().enqueued.get(), 1);
+    }
+
+    #[test]
+    fn a_block_larger_than_the_limit_fits_into_an_empty_inbox() {
+        let (inbox, orders) = queue(4);
+        assert_eq!(
+            inbox.offer(&mut block(Severity::Notice, "larger\n")),
+            Ok(())
+        );
+        assert_eq!(drain(&orders), b"larger\n");
+    }
+
+    #[test]
+    fn the_least_urgent_go_first_and_of_those_the_oldest_and_no_more_than_needed() {
+        let (inbox, orders) = queue(12);
+        for (severity, text) in [
+            (Severity::Error, "e1\n"),
+            (Severity::Debug, "d1\n"),
+            (Severity::Debug, "d2\n"),
+            (Severity::Notice, "n1\n"),
+            (Severity::Notice, "n2\n"), // d1 makes room for it
+        ] {
+            inbox.force(&mut block(severity, text));
+        }
+        assert_eq!(inbox.counters().dropped(Loss::Full).get(), 1);
+        inbox.force(&mut block(Severity::Debug, "d3\n")); // d2 is older
+        inbox.force(&mut block(Severity::Emergency, "x1\n")); // then d3
+        inbox.force(&mut block(Severity::Emergency, "x2\n")); // then n1
+        assert_eq!(drain(&orders), b"e1\nn2\nx1\nx2\n");
+        let counters = inbox.counters();
+        counters.write(4, 12);
+        assert_eq!((counters.enqueued.get(), counters.dropped_in_all()), (8, 4));
+        assert!(counters.balance());
+    }
+
+    #[test]
+    fn orders_keep_their_place_among_the_messages() {
+        let (inbox, orders) = queue(100);
+        inbox.force(&mut block(Severity::Notice, "before\n"));
+        inbox.order(Change::Rotate);
+        inbox.force(&mut block(Severity::Notice, "after\n"));
+        drop(inbox);
+        assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
+        assert!(matches!(
+            orders.next(None),
+            Next::Order(Order::Change(Change::Rotate))
+        ));
+        assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
+        assert!(matches!(orders.next(None), Next::Closed));
     }
 }
