@@ -28,7 +28,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use tokio::signal::unix::{SignalKind, signal as listen_for};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal as listen_for};
 use tokio::time::{Instant, interval_at};
 
 pub use error::StartError;
@@ -83,6 +84,8 @@ struct Started {
     pid_file: PidFile,
     speaker: Speaker,
     mark: u32,
+    runtime: Runtime,
+    signals: Signals,
 }
 
 impl Started {
@@ -97,6 +100,15 @@ impl Started {
             tracing::warn!("{warning}");
         }
         prepare_process();
+        // Before anyone can know our process id: a signal that nobody listens for would be the end.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::listen().map_err(StartError::Runtime)?
+        };
         let mut pid_file = PidFile::claim(&arguments.pid_file)?;
         if arguments.pid_file == Path::new(DEFAULT_PID_FILE)
             && let Err(error) = pid_file.link(Path::new(pid_file::ALIAS))
@@ -112,23 +124,23 @@ impl Started {
             pid_file,
             speaker,
             mark,
+            runtime,
+            signals,
         })
     }
 
     /// Obeys signals until one says stop.
-    fn serve(mut self) -> Result<ExitCode, StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
-        let reason = runtime.block_on(self.obey()).map_err(StartError::Runtime)?;
-        drop(runtime);
+    fn serve(self) -> Result<ExitCode, StartError> {
         let Self {
             mut running,
             pid_file,
             speaker,
-            ..
+            mark,
+            runtime,
+            signals,
         } = self;
+        let reason = runtime.block_on(obey(&mut running, &pid_file, mark, signals));
+        drop(runtime);
         let statistics = running.stop_inputs();
         speaker.stop(|| {
             tracing::info!(
@@ -144,26 +156,48 @@ impl Started {
         drop(pid_file);
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    async fn obey(&mut self) -> std::io::Result<&'static str> {
-        let mut hangup = listen_for(SignalKind::hangup())?;
-        let mut count = listen_for(SignalKind::user_defined1())?;
-        let mut rotate = listen_for(SignalKind::user_defined2())?;
-        let mut terminate = listen_for(SignalKind::terminate())?;
-        let mut interrupt = listen_for(SignalKind::interrupt())?;
-        let period = Duration::from_secs(u64::from(self.mark.max(1)) * 60);
-        let mut mark = interval_at(Instant::now() + period, period);
-        let marking = self.mark > 0;
-        loop {
-            tokio::select! {
-                _ = hangup.recv() => self.running.reload(&self.pid_file),
-                _ = count.recv() => self.running.count(),
-                _ = rotate.recv() => self.running.rotate(),
-                _ = mark.tick(), if marking => self.running.internal().mark(),
-                _ = terminate.recv() => return Ok("SIGTERM"),
-                _ = interrupt.recv() => return Ok("SIGINT"),
-            }
+/// Does what signals and the clock ask for until a signal says stop; returns its name.
+async fn obey(
+    running: &mut Running,
+    pid_file: &PidFile,
+    mark: u32,
+    mut signals: Signals,
+) -> &'static str {
+    let period = Duration::from_secs(u64::from(mark.max(1)) * 60);
+    let mut tick = interval_at(Instant::now() + period, period);
+    loop {
+        tokio::select! {
+            _ = signals.hangup.recv() => running.reload(pid_file),
+            _ = signals.count.recv() => running.count(),
+            _ = signals.rotate.recv() => running.rotate(),
+            _ = tick.tick(), if mark > 0 => running.internal().mark(),
+            _ = signals.terminate.recv() => return "SIGTERM",
+            _ = signals.interrupt.recv() => return "SIGINT",
         }
+    }
+}
+
+/// The signals that we obey. From its making on none of them ends the process.
+struct Signals {
+    hangup: Listener,
+    count: Listener,
+    rotate: Listener,
+    terminate: Listener,
+    interrupt: Listener,
+}
+
+impl Signals {
+    /// To be called within a runtime.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: listen_for(SignalKind::hangup())?,
+            count: listen_for(SignalKind::user_defined1())?,
+            rotate: listen_for(SignalKind::user_defined2())?,
+            terminate: listen_for(SignalKind::terminate())?,
+            interrupt: listen_for(SignalKind::interrupt())?,
+        })
     }
 }
 
