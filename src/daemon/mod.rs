@@ -30,7 +30,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal as listen_for};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, Interval, interval_at};
 
 pub use error::StartError;
 
@@ -83,9 +83,8 @@ struct Started {
     running: Running,
     pid_file: PidFile,
     speaker: Speaker,
-    mark: u32,
     runtime: Runtime,
-    signals: Signals,
+    events: Events,
 }
 
 impl Started {
@@ -105,9 +104,9 @@ impl Started {
             .enable_all()
             .build()
             .map_err(StartError::Runtime)?;
-        let signals = {
+        let events = {
             let _entered = runtime.enter();
-            Signals::listen().map_err(StartError::Runtime)?
+            Events::listen(arguments.mark).map_err(StartError::Runtime)?
         };
         let mut pid_file = PidFile::claim(&arguments.pid_file)?;
         if arguments.pid_file == Path::new(DEFAULT_PID_FILE)
@@ -115,7 +114,6 @@ impl Started {
         {
             tracing::warn!("cannot link {}: {error}", pid_file::ALIAS);
         }
-        let mark = arguments.mark;
         let running = Running::start(arguments)?;
         let speaker = Speaker::start(running.internal().clone(), reports)?;
         tracing::info!("syslogd-rs {}: start", env!("CARGO_PKG_VERSION"));
@@ -123,9 +121,8 @@ impl Started {
             running,
             pid_file,
             speaker,
-            mark,
             runtime,
-            signals,
+            events,
         })
     }
 
@@ -135,11 +132,19 @@ impl Started {
             mut running,
             pid_file,
             speaker,
-            mark,
             runtime,
-            signals,
+            mut events,
         } = self;
-        let reason = runtime.block_on(obey(&mut running, &pid_file, mark, signals));
+        let reason = loop {
+            // What is asked for is done outside the runtime: it may block.
+            match runtime.block_on(events.next()) {
+                Event::Reload => running.reload(&pid_file),
+                Event::Count => running.count(),
+                Event::Rotate => running.rotate(),
+                Event::Mark => running.internal().mark(),
+                Event::Stop(signal) => break signal,
+            }
+        };
         drop(runtime);
         let statistics = running.stop_inputs();
         speaker.stop(|| {
@@ -158,46 +163,54 @@ impl Started {
     }
 }
 
-/// Does what signals and the clock ask for until a signal says stop; returns its name.
-async fn obey(
-    running: &mut Running,
-    pid_file: &PidFile,
-    mark: u32,
-    mut signals: Signals,
-) -> &'static str {
-    let period = Duration::from_secs(u64::from(mark.max(1)) * 60);
-    let mut tick = interval_at(Instant::now() + period, period);
-    loop {
-        tokio::select! {
-            _ = signals.hangup.recv() => running.reload(pid_file),
-            _ = signals.count.recv() => running.count(),
-            _ = signals.rotate.recv() => running.rotate(),
-            _ = tick.tick(), if mark > 0 => running.internal().mark(),
-            _ = signals.terminate.recv() => return "SIGTERM",
-            _ = signals.interrupt.recv() => return "SIGINT",
-        }
-    }
+/// What the control loop is asked for.
+enum Event {
+    Reload,
+    Count,
+    Rotate,
+    Mark,
+    Stop(&'static str),
 }
 
-/// The signals that we obey. From its making on none of them ends the process.
-struct Signals {
+/// The signals that we obey, and the clock. From its making on none of them ends the process.
+struct Events {
     hangup: Listener,
     count: Listener,
     rotate: Listener,
     terminate: Listener,
     interrupt: Listener,
+    mark: Option<Interval>,
 }
 
-impl Signals {
-    /// To be called within a runtime.
-    fn listen() -> std::io::Result<Self> {
+impl Events {
+    /// Listens, and marks every so many minutes if not 0; to be called within a runtime.
+    fn listen(mark: u32) -> std::io::Result<Self> {
+        let period = Duration::from_secs(u64::from(mark) * 60);
         Ok(Self {
             hangup: listen_for(SignalKind::hangup())?,
             count: listen_for(SignalKind::user_defined1())?,
             rotate: listen_for(SignalKind::user_defined2())?,
             terminate: listen_for(SignalKind::terminate())?,
             interrupt: listen_for(SignalKind::interrupt())?,
+            mark: (mark > 0).then(|| interval_at(Instant::now() + period, period)),
         })
+    }
+
+    async fn next(&mut self) -> Event {
+        let mark = async {
+            match &mut self.mark {
+                Some(interval) => interval.tick().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.hangup.recv() => Event::Reload,
+            _ = self.count.recv() => Event::Count,
+            _ = self.rotate.recv() => Event::Rotate,
+            _ = mark => Event::Mark,
+            _ = self.terminate.recv() => Event::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Event::Stop("SIGINT"),
+        }
     }
 }
 

@@ -6,10 +6,16 @@ use std::process::{Command, Output};
 
 /// Runs it to its end; returns the exit status, stdout and stderr.
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output: Output =
-        Command::new(env!("CARGO_BIN_EXE_syslogd")).args(arguments).output().expect("it can be started");
+    let output: Output = Command::new(env!("CARGO_BIN_EXE_syslogd"))
+        .args(arguments)
+        .output()
+        .expect("it can be started");
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 /// `--check` of a file with this text.
@@ -26,7 +32,8 @@ fn check(text: &str) -> (Option<i32>, String) {
 
 #[test]
 fn check_shows_every_mistake_with_its_place_and_what_to_do() {
-    let (status, said) = check("auht.info\t/var/log/auth.log\nmail.*\t/var/log/mail\n*.*\tno such;\n");
+    let (status, said) =
+        check("auht.info\t/var/log/auth.log\nmail.*\t/var/log/mail\n*.*\tno such;\n");
     assert_eq!(status, Some(78), "{said}");
     for want in [
         "syslog.conf:1:1: unknown facility \"auht\", rule ignored",
@@ -88,15 +95,29 @@ fn a_mistake_on_the_command_line_exits_64_and_says_which() {
 #[test]
 fn values_are_checked_before_anything_is_touched() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
+    let path = |name: &str| {
+        directory
+            .path()
+            .join(name)
+            .to_str()
+            .expect("UTF-8")
+            .to_owned()
+    };
     let (socket, pid_file) = (path("log.sock"), path("syslogd.pid"));
     fs::write(path("syslog.conf"), "*.*\t/dev/null\n").expect("it can be written");
-    for wrong in [["--listen", "gopher://x"], ["-r", "tiny:5k"], ["-a", "10.0.0.0/99"]] {
+    for wrong in [
+        ["--listen", "gopher://x"],
+        ["-r", "tiny:5k"],
+        ["-a", "10.0.0.0/99"],
+    ] {
         let config = path("syslog.conf");
         let places = ["-F", "-K", "-f", &config, "-p", &socket, "-P", &pid_file];
         let (status, _, said) = run(&[&places[..], &wrong].concat());
         assert_eq!(status, Some(64), "{wrong:?}: {said}");
-        assert!(!Path::new(&socket).exists() && !Path::new(&pid_file).exists(), "{wrong:?}");
+        assert!(
+            !Path::new(&socket).exists() && !Path::new(&pid_file).exists(),
+            "{wrong:?}"
+        );
     }
 }
 

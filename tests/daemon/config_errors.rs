@@ -15,13 +15,20 @@ fn a_bad_rule_is_skipped_and_shown_and_the_rest_runs() {
          :*\n\
          user.*\t{dir}/last\n",
     );
-    for place in ["syslog.conf:1:1: ", "syslog.conf:3:6: ", "syslog.conf:4:2: "] {
+    for place in [
+        "syslog.conf:1:1: ",
+        "syslog.conf:3:6: ",
+        "syslog.conf:4:2: ",
+    ] {
         daemon.stderr().wait_for(place);
     }
     daemon.unix("<13>app: hello");
     daemon.file("user").wait_for("hello");
     daemon.file("last").wait_for("hello");
-    assert!(!daemon.setup().path("filtered").exists(), "a filter that is not understood lets nothing pass");
+    assert!(
+        !daemon.setup().path("filtered").exists(),
+        "a filter that is not understood lets nothing pass"
+    );
     daemon.finish();
 }
 
@@ -29,7 +36,10 @@ fn a_bad_rule_is_skipped_and_shown_and_the_rest_runs() {
 fn the_mistakes_are_in_the_log_too_each_as_one_line() {
     let daemon = Daemon::start("auht.info\t{dir}/auth\nsyslog.*\t{dir}/syslog\n");
     let line = daemon.file("syslog").wait_for("unknown facility \"auht\"");
-    assert!(line.contains(&format!(" syslogd[{}]: ", daemon.pid())), "{line}");
+    assert!(
+        line.contains(&format!(" syslogd[{}]: ", daemon.pid())),
+        "{line}"
+    );
     daemon.finish();
 }
 
@@ -58,10 +68,16 @@ fn a_file_that_cannot_be_opened_is_told_once_and_had_later() {
     let lines = daemon.file("other").wait_for_lines(200);
     assert_eq!(lines.len(), 200, "the rest works");
     let complaint = daemon.stderr().wait_for("missing/user");
-    assert!(complaint.contains("No such file or directory"), "{complaint}");
+    assert!(
+        complaint.contains("No such file or directory"),
+        "{complaint}"
+    );
     daemon.prove();
     let said = daemon.stderr().all();
-    let complaints = said.iter().filter(|line| line.contains("missing/user")).count();
+    let complaints = said
+        .iter()
+        .filter(|line| line.contains("missing/user"))
+        .count();
     assert_eq!(complaints, 1, "once: {said:#?}");
 
     fs::create_dir(daemon.setup().path("missing")).expect("it can be made");
@@ -69,7 +85,10 @@ fn a_file_that_cannot_be_opened_is_told_once_and_had_later() {
     daemon.reload();
     let lines = daemon.file("missing/user").wait_for_lines(200);
     for (number, line) in lines.iter().enumerate() {
-        assert!(line.ends_with(&format!(" app: number {number}.")), "{number}: {line}");
+        assert!(
+            line.ends_with(&format!(" app: number {number}.")),
+            "{number}: {line}"
+        );
     }
     daemon.quiet();
     daemon.finish();
@@ -91,7 +110,11 @@ fn reliability_s6_what_is_no_log_file_is_refused() {
     daemon.prove();
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     let said = daemon.stderr().wait_for_end();
-    assert!(said.iter().any(|line| line.contains("2 messages were not written")), "{said:#?}");
+    assert!(
+        said.iter()
+            .any(|line| line.contains("2 messages were not written")),
+        "{said:#?}"
+    );
 }
 
 #[test]

@@ -18,7 +18,11 @@ fn setup() -> Setup {
 
 /// Opens the reading end. As it is the writing end too, open(2) waits for nobody.
 fn open(path: &Path) -> File {
-    File::options().read(true).write(true).open(path).expect("a FIFO")
+    File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("a FIFO")
 }
 
 /// A reader who reads all the time.
@@ -35,7 +39,10 @@ fn a_reader_gets_every_record() {
     }
     lines.wait_for("number 499.");
     for (number, line) in lines.all().iter().enumerate() {
-        assert!(line.ends_with(&format!(" app: number {number}.")), "{number}: {line}");
+        assert!(
+            line.ends_with(&format!(" app: number {number}.")),
+            "{number}: {line}"
+        );
     }
     daemon.finish();
 }
@@ -60,10 +67,16 @@ fn what_a_pipe_without_reader_cannot_hold_is_dropped_whole_and_counted() {
     let mut held = Vec::new();
     let path = daemon.setup().path("pipe");
     let octets = pipe["octets"].as_u64().expect("a number");
-    open(&path).take(octets).read_to_end(&mut held).expect("it is there");
+    open(&path)
+        .take(octets)
+        .read_to_end(&mut held)
+        .expect("it is there");
     let held = String::from_utf8(held).expect("UTF-8");
     assert_eq!(held.lines().count() as u64, written);
-    assert!(held.lines().all(|line| line.ends_with("xxx")), "a torn record");
+    assert!(
+        held.lines().all(|line| line.ends_with("xxx")),
+        "a torn record"
+    );
     let lines = read(&path);
     daemon.unix("<13>app: room again");
     lines.wait_for("room again");
@@ -91,7 +104,9 @@ fn a_pipe_that_is_not_there_stops_nobody_else_and_is_told_once() {
     daemon.file("user").wait_for("number 99.");
     let complaints = || {
         let said = daemon.stderr().all();
-        said.iter().filter(|line| line.contains("/pipe") && line.contains("No such file")).count()
+        said.iter()
+            .filter(|line| line.contains("/pipe") && line.contains("No such file"))
+            .count()
     };
     wait_for("a complaint", || complaints() > 0);
     assert_eq!(complaints(), 1, "{:#?}", daemon.stderr().all());

@@ -7,7 +7,10 @@ use crate::support::{Daemon, hostname};
 /// The texts that a file holds, in their order.
 fn texts(daemon: &Daemon, file: &str) -> Vec<String> {
     let lines = daemon.file(file).lines();
-    lines.iter().filter_map(|line| Some(line.rsplit_once(": ")?.1.to_owned())).collect()
+    lines
+        .iter()
+        .filter_map(|line| Some(line.rsplit_once(": ")?.1.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -40,7 +43,10 @@ fn a_program_block_holds_for_the_rules_below_it() {
     assert_eq!(texts(&daemon, "these-err"), ["3"]);
     let not_cron = daemon.file("not-cron").lines();
     assert_eq!(not_cron.len(), 7);
-    assert!(!not_cron.iter().any(|line| line.contains("cron[")), "{not_cron:?}");
+    assert!(
+        !not_cron.iter().any(|line| line.contains("cron[")),
+        "{not_cron:?}"
+    );
     assert_eq!(daemon.file("everything").lines().len(), 8);
     daemon.finish();
 }

@@ -4,31 +4,76 @@ use crate::support::{Daemon, hostname};
 
 /// What a local process sends, and what stands behind our own name in the line.
 const LOCAL: [(&str, &str); 17] = [
-    ("<13>Nov 22 11:00:00 tag[12]: msg", "Nov 22 11:00:00 HOST tag[12]: msg"),
-    ("<13>Nov  2 01:02:03 tag: msg", "Nov  2 01:02:03 HOST tag: msg"),
-    ("<13>Nov 22 11:00:01 HOST tag: msg", "Nov 22 11:00:01 HOST tag: msg"),
-    ("<13>Nov 22 11:00:02 tag:msg", "Nov 22 11:00:02 HOST tag:msg"),
-    ("<13>Nov 22 11:00:03 tag[12] msg", "Nov 22 11:00:03 HOST tag[12] msg"),
-    ("<13>Nov 22 11:00:04 (systemd)[1]: msg", "Nov 22 11:00:04 HOST (systemd)[1]: msg"),
-    ("<13>Nov 22 11:00:05 user@1000[9]: msg", "Nov 22 11:00:05 HOST user@1000[9]: msg"),
-    ("<13>Nov 22 11:00:06 hello world text", "Nov 22 11:00:06 HOST hello world text"),
+    (
+        "<13>Nov 22 11:00:00 tag[12]: msg",
+        "Nov 22 11:00:00 HOST tag[12]: msg",
+    ),
+    (
+        "<13>Nov  2 01:02:03 tag: msg",
+        "Nov  2 01:02:03 HOST tag: msg",
+    ),
+    (
+        "<13>Nov 22 11:00:01 HOST tag: msg",
+        "Nov 22 11:00:01 HOST tag: msg",
+    ),
+    (
+        "<13>Nov 22 11:00:02 tag:msg",
+        "Nov 22 11:00:02 HOST tag:msg",
+    ),
+    (
+        "<13>Nov 22 11:00:03 tag[12] msg",
+        "Nov 22 11:00:03 HOST tag[12] msg",
+    ),
+    (
+        "<13>Nov 22 11:00:04 (systemd)[1]: msg",
+        "Nov 22 11:00:04 HOST (systemd)[1]: msg",
+    ),
+    (
+        "<13>Nov 22 11:00:05 user@1000[9]: msg",
+        "Nov 22 11:00:05 HOST user@1000[9]: msg",
+    ),
+    (
+        "<13>Nov 22 11:00:06 hello world text",
+        "Nov 22 11:00:06 HOST hello world text",
+    ),
     ("<13>Nov 22 11:00:07 single", "Nov 22 11:00:07 HOST single"),
-    ("<13>Nov 22 11:00:08 tag: msg\n", "Nov 22 11:00:08 HOST tag: msg"),
-    ("<13>Nov 22 11:00:09 tag: msg\r\n\0", "Nov 22 11:00:09 HOST tag: msg"),
-    ("<13>Nov 22 11:00:10 tag:  two blanks", "Nov 22 11:00:10 HOST tag:  two blanks"),
-    ("<13>Nov 22 11:00:60 tag: leap", "Nov 22 11:00:60 HOST tag: leap"),
+    (
+        "<13>Nov 22 11:00:08 tag: msg\n",
+        "Nov 22 11:00:08 HOST tag: msg",
+    ),
+    (
+        "<13>Nov 22 11:00:09 tag: msg\r\n\0",
+        "Nov 22 11:00:09 HOST tag: msg",
+    ),
+    (
+        "<13>Nov 22 11:00:10 tag:  two blanks",
+        "Nov 22 11:00:10 HOST tag:  two blanks",
+    ),
+    (
+        "<13>Nov 22 11:00:60 tag: leap",
+        "Nov 22 11:00:60 HOST tag: leap",
+    ),
     (
         "<13>1 2003-10-11T22:14:15.003Z elsewhere app 8710 ID47 - text",
         "Oct 11 22:14:15 HOST app[8710]: text",
     ),
-    ("<13>1 2003-10-11T22:14:15.003Z - app - - - text", "Oct 11 22:14:15 HOST app: text"),
-    ("<13>1 2003-10-11T22:14:15Z - app - - - \u{feff}bom", "Oct 11 22:14:15 HOST app: bom"),
-    ("<13>Nov 22 11:00:11 tag: å ✓ 漢字", "Nov 22 11:00:11 HOST tag: å ✓ 漢字"),
+    (
+        "<13>1 2003-10-11T22:14:15.003Z - app - - - text",
+        "Oct 11 22:14:15 HOST app: text",
+    ),
+    (
+        "<13>1 2003-10-11T22:14:15Z - app - - - \u{feff}bom",
+        "Oct 11 22:14:15 HOST app: bom",
+    ),
+    (
+        "<13>Nov 22 11:00:11 tag: å ✓ 漢字",
+        "Nov 22 11:00:11 HOST tag: å ✓ 漢字",
+    ),
 ];
 
 #[test]
 fn the_traditional_line_is_that_of_every_syslogd() {
-    let daemon = Daemon::start("user.*\t{dir}/user\n");
+    let daemon = Daemon::with(&["-cc"], "user.*\t{dir}/user\n");
     let host = hostname();
     for (number, (sent, want)) in LOCAL.iter().enumerate() {
         daemon.unix(sent.replace("HOST", &host));
@@ -46,18 +91,28 @@ fn a_message_without_a_time_has_that_of_its_reception() {
         ("<13>tag: now", format!(" {host} tag: now")),
         ("no header at all", format!(" {host} no header at all")),
         ("<999>no valid PRI", format!(" {host} <999>no valid PRI")),
-        ("<013>a leading zero", format!(" {host} <013>a leading zero")),
+        (
+            "<00013>leading zeros",
+            format!(" {host} <00013>leading zeros"),
+        ),
     ] {
         daemon.unix(sent);
         let line = daemon.file("user").wait_for(&want);
         let (stamp, rest) = line.split_at(15);
         assert_eq!(rest, want, "{sent:?}");
-        let shape: String = stamp.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        let shape: String = stamp
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '9' } else { c })
+            .collect();
         assert!(shape.ends_with("9 99:99:99"), "{stamp:?}");
     }
     daemon.unix("<13>");
     let lines = daemon.file("user").wait_for_lines(5);
-    assert_eq!(lines[4].trim_end()[15..], format!(" {host}"), "a PRI alone is a record");
+    assert_eq!(
+        lines[4].trim_end()[15..],
+        format!(" {host}"),
+        "a PRI alone is a record"
+    );
     daemon.finish();
 }
 
@@ -101,7 +156,10 @@ fn the_rfc5424_line_is_that_of_sysklogd() {
     }
     daemon.unix("<13>Nov 22 11:00:00 tag[12]: old form");
     let line = daemon.file("user").wait_for("old form");
-    assert_eq!(line[4..], format!("-11-22T11:00:00.000000+00:00 {host} tag 12 - - old form"));
+    assert_eq!(
+        line[4..],
+        format!("-11-22T11:00:00.000000+00:00 {host} tag 12 - - old form")
+    );
     daemon.finish();
 }
 
@@ -121,7 +179,10 @@ const ESCAPES: [(&[u8], &str); 18] = [
     (b"Latin-1 \xe9x", "Latin-1 #351x"),
     (b"overlong \xc0\x80x", "overlong #300#200x"),
     (b"surrogate \xed\xa0\x80x", "surrogate #355#240#200x"),
-    (b"line separator\xe2\x80\xa8x", "line separator#342#200#250x"),
+    (
+        b"line separator\xe2\x80\xa8x",
+        "line separator#342#200#250x",
+    ),
     (b"override\xe2\x80\xaex", "override#342#200#256x"),
     (b"isolate\xe2\x81\xa6x", "isolate#342#201#246x"),
     ("å ✓ #012 é".as_bytes(), "å ✓ #012 é"),
@@ -129,10 +190,15 @@ const ESCAPES: [(&[u8], &str); 18] = [
 
 #[test]
 fn reliability_s15_one_record_is_one_line_whatever_a_sender_sends() {
-    let daemon = Daemon::start("user.*\t{dir}/user\nuser.*\t{dir}/new\t;RFC5424\n");
+    let config = "user.*\t{dir}/user\nuser.*\t{dir}/new\t;RFC5424\n";
+    let daemon = Daemon::with(&["-cc"], config);
     let mut count = 0;
     for (octets, want) in ESCAPES {
-        for head in [&b"<13>app: "[..], b"<13>1 2003-10-11T22:14:15Z - app - - - ", b"<13>ap\np: "] {
+        for head in [
+            &b"<13>app: "[..],
+            b"<13>1 2003-10-11T22:14:15Z - app - - - ",
+            b"<13>ap\np: ",
+        ] {
             let sent = [head, octets].concat();
             daemon.unix(&sent);
             daemon.udp(&sent);
@@ -181,7 +247,10 @@ fn repeats_are_folded_but_never_errors() {
         daemon.unix("<11>app: disk failed");
     }
     let lines = daemon.file("user").wait_for_lines(6);
-    let bodies: Vec<_> = lines.iter().map(|line| &line[16 + hostname().len()..]).collect();
+    let bodies: Vec<_> = lines
+        .iter()
+        .map(|line| &line[16 + hostname().len()..])
+        .collect();
     assert_eq!(
         bodies,
         [
@@ -193,7 +262,11 @@ fn repeats_are_folded_but_never_errors() {
             " app: disk failed",
         ]
     );
-    assert_eq!(daemon.quiet().output("/user")["written"], 9, "a folded repeat counts as written");
+    assert_eq!(
+        daemon.quiet().output("/user")["written"],
+        9,
+        "a folded repeat counts as written"
+    );
     daemon.finish();
 
     let daemon = Daemon::with(&["-cc"], "user.*\t{dir}/user\n");
@@ -201,6 +274,9 @@ fn repeats_are_folded_but_never_errors() {
         daemon.unix("<13>app: link down");
     }
     let lines = daemon.file("user").wait_for_lines(5);
-    assert!(lines.iter().all(|line| line.ends_with(" app: link down")), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.ends_with(" app: link down")),
+        "{lines:?}"
+    );
     daemon.finish();
 }

@@ -57,7 +57,10 @@ fn frame(stream: &mut impl BufRead) -> String {
     let count = String::from_utf8(count).expect("digits");
     let count: u64 = count.trim_end().parse().expect("digits and a space");
     let mut text = String::new();
-    stream.take(count).read_to_string(&mut text).expect("a frame comes");
+    stream
+        .take(count)
+        .read_to_string(&mut text)
+        .expect("a frame comes");
     assert_eq!(text.len() as u64, count);
     text
 }
@@ -81,14 +84,24 @@ fn over_udp_a_record_is_a_datagram() {
     ));
     let host = hostname();
     daemon.unix("<13>Nov 22 11:00:00 tag[12]: msg");
-    assert_eq!(old.next(), format!("<13>Nov 22 11:00:00 {host} tag[12]: msg"));
+    assert_eq!(
+        old.next(),
+        format!("<13>Nov 22 11:00:00 {host} tag[12]: msg")
+    );
     let year = new.next();
     assert_eq!(&year[..6], "<13>1 ");
-    assert_eq!(year[10..], format!("-11-22T11:00:00.000000+00:00 {host} tag 12 - - msg"));
+    assert_eq!(
+        year[10..],
+        format!("-11-22T11:00:00.000000+00:00 {host} tag 12 - - msg")
+    );
     assert_eq!(bare.next(), "<13>tag[12]: msg");
     daemon.unix("<14>1 2003-10-11T22:14:15.003Z - app 8710 ID47 [x@1 a=\"b\"] text");
-    assert_eq!(old.next(), format!("<14>Oct 11 22:14:15 {host} app[8710]: text"));
-    let want = format!("<14>1 2003-10-11T22:14:15.003000+00:00 {host} app 8710 ID47 [x@1 a=\"b\"] text");
+    assert_eq!(
+        old.next(),
+        format!("<14>Oct 11 22:14:15 {host} app[8710]: text")
+    );
+    let want =
+        format!("<14>1 2003-10-11T22:14:15.003000+00:00 {host} app 8710 ID47 [x@1 a=\"b\"] text");
     assert_eq!(new.next(), want);
     daemon.finish();
 }
@@ -111,17 +124,29 @@ fn over_tcp_a_record_is_a_counted_frame() {
     let host = hostname();
     daemon.unix("<13>Nov 22 11:00:00 tag[12]: msg");
     let mut stream = collector.accept();
-    assert_eq!(frame(&mut stream), format!("<13>Nov 22 11:00:00 {host} tag[12]: msg"));
+    assert_eq!(
+        frame(&mut stream),
+        format!("<13>Nov 22 11:00:00 {host} tag[12]: msg")
+    );
     daemon.unix("<13>Nov 22 11:00:01 tag: two\nlines");
-    assert_eq!(frame(&mut stream), format!("<13>Nov 22 11:00:01 {host} tag: two\nlines"));
+    assert_eq!(
+        frame(&mut stream),
+        format!("<13>Nov 22 11:00:01 {host} tag: two\nlines")
+    );
     for number in 0..500 {
         daemon.unix(format!("<13>app: number {number}."));
     }
     for number in 0..500 {
         let got = frame(&mut stream);
-        assert!(got.ends_with(&format!(" app: number {number}.")), "{number}: {got}");
+        assert!(
+            got.ends_with(&format!(" app: number {number}.")),
+            "{number}: {got}"
+        );
     }
-    assert_eq!(daemon.quiet().output(&collector.address().to_string())["written"], 502);
+    assert_eq!(
+        daemon.quiet().output(&collector.address().to_string())["written"],
+        502
+    );
     daemon.finish();
 }
 
@@ -132,9 +157,15 @@ fn at_at_is_lines_over_tcp() {
     let host = hostname();
     daemon.unix("<13>Nov 22 11:00:00 tag[12]: msg");
     let mut stream = collector.accept();
-    assert_eq!(line(&mut stream), format!("<13>Nov 22 11:00:00 {host} tag[12]: msg"));
+    assert_eq!(
+        line(&mut stream),
+        format!("<13>Nov 22 11:00:00 {host} tag[12]: msg")
+    );
     daemon.unix("<13>Nov 22 11:00:01 tag: two\n<0>lines");
-    assert_eq!(line(&mut stream), format!("<13>Nov 22 11:00:01 {host} tag: two#012<0>lines"));
+    assert_eq!(
+        line(&mut stream),
+        format!("<13>Nov 22 11:00:01 {host} tag: two#012<0>lines")
+    );
     daemon.finish();
 }
 
@@ -159,7 +190,9 @@ fn what_was_received_while_the_collector_was_away_is_sent_when_it_is_back() {
     let mut numbers = Vec::new();
     while numbers.last() != Some(&99) {
         let got = line(&mut stream);
-        let number = got.rsplit_once("number ").map(|(_, number)| number.trim_end_matches('.'));
+        let number = got
+            .rsplit_once("number ")
+            .map(|(_, number)| number.trim_end_matches('.'));
         numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
     }
     // At least once (reliability S11): what may have been lost comes again.
@@ -184,7 +217,9 @@ fn a_collector_that_never_comes_stops_nobody_else() {
     // What waits is counted as lost at the end, and said to be.
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     let said = daemon.stderr().wait_for_end();
-    let lost = said.iter().any(|line| line.contains("2000 messages were not written"));
+    let lost = said
+        .iter()
+        .any(|line| line.contains("2000 messages were not written"));
     assert!(lost, "{said:#?}");
 }
 
@@ -195,7 +230,12 @@ fn ss_forwards_nothing_and_s_does() {
     let daemon = Daemon::with(&["-s"], &config);
     daemon.unix("<13>app: forwarded");
     assert!(collector.next().ends_with("app: forwarded"));
-    assert!(daemon.stderr().wait_for("not listening on udp://").contains("warning: "));
+    assert!(
+        daemon
+            .stderr()
+            .wait_for("not listening on udp://")
+            .contains("warning: ")
+    );
     daemon.finish();
 
     let daemon = Daemon::with(&["-ss"], &config);

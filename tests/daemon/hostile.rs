@@ -55,7 +55,8 @@ fn datagrams() -> Vec<Vec<u8>> {
         datagrams.push([&b"<"[..], &vec![b'1'; long], b">x"].concat());
     }
     // Whatever was cut in the middle.
-    let whole = b"<165>1 2003-10-11T22:14:15.003Z host app 8710 ID47 [x@1 a=\"\\\"b\"] \xef\xbb\xbftext";
+    let whole =
+        b"<165>1 2003-10-11T22:14:15.003Z host app 8710 ID47 [x@1 a=\"\\\"b\"] \xef\xbb\xbftext";
     datagrams.extend((1..whole.len()).map(|length| whole[..length].to_vec()));
     let whole = b"<34>Oct 11 22:14:15 host su[12]: text";
     datagrams.extend((1..whole.len()).map(|length| whole[..length].to_vec()));
@@ -66,7 +67,10 @@ fn datagrams() -> Vec<Vec<u8>> {
 fn taken(counters: &Counters, input: &str) -> (u64, u64) {
     let number = |value: &Value| value.as_u64().expect("a number");
     let input = counters.input(input);
-    (number(&input["received"]), number(&input["routed"]) + number(&input["unmatched"]))
+    (
+        number(&input["received"]),
+        number(&input["routed"]) + number(&input["unmatched"]),
+    )
 }
 
 /// Sends each datagram over both transports, and expects one line for each that is not empty.
@@ -79,7 +83,11 @@ fn survives(datagrams: &[Vec<u8>]) {
         let stripped = octets.iter().rposition(|octet| !b"\n\r\0".contains(octet));
         // syslog.* is our own, and kept out of the file.
         let is_syslog = (40..48).any(|pri| octets.starts_with(format!("<{pri}>").as_bytes()));
-        lines += if stripped.is_some() && !is_syslog { 2 } else { 0 };
+        lines += if stripped.is_some() && !is_syslog {
+            2
+        } else {
+            0
+        };
         if number % 50 == 49 {
             daemon.file("all").wait_for_lines(lines);
         }
@@ -89,7 +97,11 @@ fn survives(datagrams: &[Vec<u8>]) {
     let sent = datagrams.len() as u64;
     assert_eq!(taken(&counters, "log.sock").0, sent);
     assert_eq!(taken(&counters, "udp://").0, sent);
-    assert_eq!(daemon.file("all").lines().len(), lines, "one line for each record");
+    assert_eq!(
+        daemon.file("all").lines().len(),
+        lines,
+        "one line for each record"
+    );
     assert_eq!(counters.output("/all")["written"], lines);
     daemon.finish();
 }
@@ -101,19 +113,28 @@ fn our_own_hostile_datagrams() {
 
 #[test]
 fn every_hostile_datagram_of_the_corpus() {
-    let Some(entries) = corpus::entries("malformed.jsonl") else { return };
+    let Some(entries) = corpus::entries("malformed.jsonl") else {
+        return;
+    };
     let is_datagram = |entry: &&Value| matches!(entry["transport"].as_str(), Some("udp" | "unix"));
-    let datagrams: Vec<_> = entries.iter().filter(is_datagram).map(corpus::octets).collect();
+    let datagrams: Vec<_> = entries
+        .iter()
+        .filter(is_datagram)
+        .map(corpus::octets)
+        .collect();
     assert!(datagrams.len() > 300, "{}", datagrams.len());
     // A unix datagram is smaller than the default send buffer allows.
-    let (small, large): (Vec<_>, Vec<_>) = datagrams.into_iter().partition(|one| one.len() < 65_000);
+    let (small, large): (Vec<_>, Vec<_>) =
+        datagrams.into_iter().partition(|one| one.len() < 65_000);
     assert!(large.len() < 3, "{}", large.len());
     survives(&small);
 }
 
 #[test]
 fn every_hostile_stream_of_the_corpus() {
-    let Some(entries) = corpus::entries("malformed.jsonl") else { return };
+    let Some(entries) = corpus::entries("malformed.jsonl") else {
+        return;
+    };
     let daemon = Daemon::with(&["-cc"], CONFIG);
     let (mut records, mut streams) = (0, 0);
     for entry in entries.iter().filter(|entry| entry["transport"] == "tcp") {
@@ -134,7 +155,10 @@ fn every_hostile_stream_of_the_corpus() {
             assert!(sent.is_ok(), "{name}: {sent:?}");
         } else {
             // `framing/lf-digit` and the like: a count cannot be told from text that begins with digits.
-            assert!(received >= 1 || expect.contains("records"), "{name}: nothing was counted");
+            assert!(
+                received >= 1 || expect.contains("records"),
+                "{name}: nothing was counted"
+            );
         }
         records += usize::try_from(kept + 1).expect("few");
         streams += 1;
@@ -156,7 +180,11 @@ fn a_stream_of_one_endless_line_is_one_record_and_flat_in_memory() {
     daemon.file("all").wait_for("good: next");
     let lines = daemon.file("all").lines();
     assert_eq!(lines.len(), 2);
-    assert!(lines[0].ends_with(&format!("…[+{}]", 64 * (1 << 20) - 8192)), "{}", &lines[0][8190..]);
+    assert!(
+        lines[0].ends_with(&format!("…[+{}]", 64 * (1 << 20) - 8192)),
+        "{}",
+        &lines[0][8190..]
+    );
     daemon.finish();
 }
 

@@ -19,10 +19,18 @@ impl Background {
     /// Starts it; the command has returned, so that it works.
     fn start(setup: Setup) -> Self {
         let output = start(&setup);
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let text = fs::read_to_string(setup.path("syslogd.pid")).expect("the pid file is written");
         let number = text.strip_suffix('\n').expect("it ends with its line");
-        Self { setup, pid: Pid::from_raw(number.parse().expect("it holds a number")) }
+        Self {
+            setup,
+            pid: Pid::from_raw(number.parse().expect("it holds a number")),
+        }
     }
 
     /// A file of its directory below /proc.
@@ -44,7 +52,10 @@ impl Drop for Background {
 
 /// Runs the command without `-F` to its end.
 fn start(setup: &Setup) -> Output {
-    setup.command().output().expect("the program can be started")
+    setup
+        .command()
+        .output()
+        .expect("the program can be started")
 }
 
 #[test]
@@ -55,7 +66,10 @@ fn the_command_returns_when_messages_are_received_and_the_daemon_has_left() {
     daemon.setup.send("log.sock", b"<13>app: hello");
     daemon.file("user").wait_for("hello");
 
-    assert_eq!(fs::read_link(daemon.proc("cwd")).expect("it runs"), PathBuf::from("/"));
+    assert_eq!(
+        fs::read_link(daemon.proc("cwd")).expect("it runs"),
+        PathBuf::from("/")
+    );
     for descriptor in ["fd/0", "fd/1", "fd/2"] {
         let target = fs::read_link(daemon.proc(descriptor)).expect("it is open");
         assert_eq!(target, PathBuf::from("/dev/null"), "{descriptor}");
@@ -64,11 +78,27 @@ fn the_command_returns_when_messages_are_received_and_the_daemon_has_left() {
     let stat = fs::read_to_string(daemon.proc("stat")).expect("it runs");
     let fields: Vec<i32> = stat
         .rsplit_once(") ")
-        .map(|(_, rest)| rest.split(' ').skip(1).take(4).filter_map(|field| field.parse().ok()).collect())
+        .map(|(_, rest)| {
+            rest.split(' ')
+                .skip(1)
+                .take(4)
+                .filter_map(|field| field.parse().ok())
+                .collect()
+        })
         .expect("a name in parentheses");
-    let [parent, _group, session, terminal] = fields[..] else { panic!("{stat}") };
-    assert_ne!(parent, i32::try_from(std::process::id()).expect("small"), "we are not its parent");
-    assert_ne!(session, daemon.pid.as_raw(), "a session leader could get a terminal");
+    let [parent, _group, session, terminal] = fields[..] else {
+        panic!("{stat}")
+    };
+    assert_ne!(
+        parent,
+        i32::try_from(std::process::id()).expect("small"),
+        "we are not its parent"
+    );
+    assert_ne!(
+        session,
+        daemon.pid.as_raw(),
+        "a session leader could get a terminal"
+    );
     assert_eq!(terminal, 0);
 
     kill(daemon.pid, Signal::SIGTERM).expect("it runs");
@@ -86,7 +116,10 @@ fn a_second_instance_refuses_and_names_the_first() {
     let again = again.arguments(&["-P", pid_file]);
     let foreground = again.fail();
     let background = start(&again);
-    let background = (background.status.code(), String::from_utf8_lossy(&background.stderr).into_owned());
+    let background = (
+        background.status.code(),
+        String::from_utf8_lossy(&background.stderr).into_owned(),
+    );
     for (status, said) in [foreground, background] {
         assert_eq!(status, Some(75), "{said}");
         let want = format!("another syslogd is running (pid {})", first.pid);
@@ -103,7 +136,10 @@ fn a_second_instance_refuses_and_names_the_first() {
 
 #[test]
 fn a_start_that_fails_says_why_and_the_command_fails() {
-    for arguments in [&["-p", "{dir}/missing/log.sock"][..], &["--listen", "tcp://192.0.2.1:1"]] {
+    for arguments in [
+        &["-p", "{dir}/missing/log.sock"][..],
+        &["--listen", "tcp://192.0.2.1:1"],
+    ] {
         let setup = Setup::new("user.*\t{dir}/user\n").arguments(arguments);
         let output = start(&setup);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -127,7 +163,10 @@ fn mistakes_in_the_configuration_are_shown_by_the_command_that_starts_it() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("syslog.conf:1:3: "), "{said}");
     let text = fs::read_to_string(setup.path("syslogd.pid")).expect("the pid file is written");
-    let daemon = Background { pid: Pid::from_raw(text.trim().parse().expect("a number")), setup };
+    let daemon = Background {
+        pid: Pid::from_raw(text.trim().parse().expect("a number")),
+        setup,
+    };
     daemon.setup.send("log.sock", b"<13>app: hello");
     daemon.file("user").wait_for("hello");
     kill(daemon.pid, Signal::SIGTERM).expect("it runs");

@@ -12,7 +12,9 @@ fn the_new_rules_hold_after_a_reload() {
     let daemon = Daemon::start("mail.*\t{dir}/mail\nuser.*\t{dir}/old\n");
     daemon.unix("<13>app: before");
     daemon.file("old").wait_for("before");
-    daemon.setup().configure("mail.*\t{dir}/mail\nuser.*\t{dir}/new\n");
+    daemon
+        .setup()
+        .configure("mail.*\t{dir}/mail\nuser.*\t{dir}/new\n");
     assert!(daemon.reload().contains("configuration loaded again"));
     daemon.unix("<13>app: after");
     daemon.unix("<22>app: mail goes on");
@@ -25,9 +27,14 @@ fn the_new_rules_hold_after_a_reload() {
 #[test]
 fn a_reload_with_a_mistake_changes_nothing_and_says_where_it_is() {
     let daemon = Daemon::start("user.*\t{dir}/old\n");
-    daemon.setup().configure("user.*\t{dir}/new\n*.inof\t{dir}/bad\nnonsense\n");
+    daemon
+        .setup()
+        .configure("user.*\t{dir}/new\n*.inof\t{dir}/bad\nnonsense\n");
     let answer = daemon.reload();
-    assert!(answer.contains("reload refused, nothing has changed: 2 errors"), "{answer}");
+    assert!(
+        answer.contains("reload refused, nothing has changed: 2 errors"),
+        "{answer}"
+    );
     for place in ["syslog.conf:2:3: ", "syslog.conf:3:"] {
         daemon.stderr().wait_for(place);
     }
@@ -70,7 +77,11 @@ fn a_file_that_did_not_move_stays_open() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     daemon.unix("<13>app: before");
     daemon.file("user").wait_for("before");
-    let inode = |daemon: &Daemon| fs::metadata(daemon.setup().path("user")).expect("it is there").ino();
+    let inode = |daemon: &Daemon| {
+        fs::metadata(daemon.setup().path("user"))
+            .expect("it is there")
+            .ino()
+    };
     let before = inode(&daemon);
     daemon.reload();
     daemon.unix("<13>app: after");
@@ -110,12 +121,20 @@ fn copytruncate_leaves_no_hole() {
     for number in 0..5 {
         daemon.unix(format!("<13>app: number {number}."));
         daemon.file("user").wait_for(&format!("number {number}."));
-        let file = fs::OpenOptions::new().write(true).open(daemon.setup().path("user"));
-        file.expect("it is there").set_len(0).expect("it can be cut");
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(daemon.setup().path("user"));
+        file.expect("it is there")
+            .set_len(0)
+            .expect("it can be cut");
     }
     daemon.unix("<13>app: after");
     let line = daemon.file("user").wait_for("after");
-    assert_eq!(daemon.file("user").octets().len(), line.len() + 1, "appended at the end");
+    assert_eq!(
+        daemon.file("user").octets().len(),
+        line.len() + 1,
+        "appended at the end"
+    );
     daemon.finish();
 }
 
@@ -123,25 +142,40 @@ fn copytruncate_leaves_no_hole() {
 fn a_new_listener_is_opened_and_one_that_is_gone_is_closed() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     let (udp, tcp) = (daemon.address("udp://"), daemon.address("tcp://"));
-    let with_more = "listen udp://127.0.0.1:0\nlisten tcp://127.0.0.1:0\n\
+    let with_more = "listen udp://127.0.0.2:0\nlisten tcp://127.0.0.2:0\n\
                      listen unixgram://{dir}/more.sock\nuser.*\t{dir}/user\n";
     daemon.setup().configure(with_more);
     daemon.reload();
     let (more_udp, more_tcp) = (daemon.address("udp://"), daemon.address("tcp://"));
-    assert!(more_udp != udp && more_tcp != tcp, "{:#?}", daemon.stderr().all());
+    assert!(
+        more_udp != udp && more_tcp != tcp,
+        "{:#?}",
+        daemon.stderr().all()
+    );
     daemon.udp("<13>app: over the new UDP");
     daemon.tcp_stream("<13>app: over the new TCP\n");
-    daemon.setup().send("more.sock", b"<13>app: over the new socket");
+    daemon
+        .setup()
+        .send("more.sock", b"<13>app: over the new socket");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.send_to(b"<13>app: over the old UDP", udp).expect("sent");
-    for text in ["the new UDP", "the new TCP", "the new socket", "the old UDP"] {
+    socket
+        .send_to(b"<13>app: over the old UDP", udp)
+        .expect("sent");
+    for text in [
+        "the new UDP",
+        "the new TCP",
+        "the new socket",
+        "the old UDP",
+    ] {
         daemon.file("user").wait_for(text);
     }
 
     daemon.setup().configure("user.*\t{dir}/user\n");
     daemon.reload();
     assert!(!daemon.setup().path("more.sock").exists());
-    wait_for("the TCP listener to close", || TcpStream::connect(more_tcp).is_err());
+    wait_for("the TCP listener to close", || {
+        TcpStream::connect(more_tcp).is_err()
+    });
     TcpStream::connect(tcp).expect("the first one stays");
     daemon.unix("<13>app: goes on");
     daemon.file("user").wait_for("goes on");
@@ -152,7 +186,9 @@ fn a_new_listener_is_opened_and_one_that_is_gone_is_closed() {
 fn a_listener_that_cannot_be_had_changes_nothing() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     let taken = daemon.address("tcp://");
-    daemon.setup().configure(&format!("listen tcp://{taken}\nuser.*\t{{dir}}/new\n"));
+    daemon
+        .setup()
+        .configure(&format!("listen tcp://{taken}\nuser.*\t{{dir}}/new\n"));
     let answer = daemon.reload();
     assert!(answer.contains("reload refused"), "{answer}");
     assert!(answer.contains("in use"), "{answer}");
@@ -168,7 +204,9 @@ fn connections_stay_through_a_reload() {
     let mut stream = daemon.tcp();
     let frame = counted("<13>app: cut in two by a reload");
     let (head, tail) = frame.split_at(12);
-    stream.write_all((counted("<13>app: first") + head).as_bytes()).expect("it takes it");
+    stream
+        .write_all((counted("<13>app: first") + head).as_bytes())
+        .expect("it takes it");
     daemon.file("user").wait_for("first");
     daemon.setup().configure("user.*\t{dir}/new\n");
     daemon.reload();
@@ -200,7 +238,10 @@ fn fifty_reloads_under_load_lose_nothing() {
     });
     let lines = daemon.file("a").wait_for_lines(sent);
     for (number, line) in lines.iter().enumerate() {
-        assert!(line.ends_with(&format!(" app: number {number}.")), "{number}: {line}");
+        assert!(
+            line.ends_with(&format!(" app: number {number}.")),
+            "{number}: {line}"
+        );
     }
     assert_eq!(daemon.quiet().input("log.sock")["routed"], sent);
     daemon.finish();
@@ -210,9 +251,15 @@ fn fifty_reloads_under_load_lose_nothing() {
 fn the_pid_file_is_touched_when_a_reload_is_done() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     let path = daemon.setup().path("syslogd.pid");
-    let file = fs::OpenOptions::new().write(true).open(&path).expect("it is ours");
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("it is ours");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .expect("it is ours");
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .expect("it is ours");
     daemon.reload();
-    wait_for("a touch", || fs::metadata(&path).is_ok_and(|metadata| metadata.mtime() > 0));
+    wait_for("a touch", || {
+        fs::metadata(&path).is_ok_and(|metadata| metadata.mtime() > 0)
+    });
     daemon.finish();
 }

@@ -13,33 +13,55 @@ use crate::support::{DEADLINE, Daemon, Lines, Setup, gunzip, output_of, wait_for
 
 /// The rotated files of `log` and then itself: from the oldest to the newest.
 fn generations(setup: &Setup) -> Vec<String> {
-    let names = fs::read_dir(setup.directory()).expect("it is there").filter_map(|entry| {
-        let name = entry.ok()?.file_name().into_string().ok()?;
-        let number = name.strip_prefix("log.")?.trim_end_matches(".gz").parse::<u32>().ok()?;
-        Some((number, name))
-    });
+    let names = fs::read_dir(setup.directory())
+        .expect("it is there")
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let number = name
+                .strip_prefix("log.")?
+                .trim_end_matches(".gz")
+                .parse::<u32>()
+                .ok()?;
+            Some((number, name))
+        });
     let mut names: Vec<_> = names.collect();
     names.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    names.into_iter().map(|(_, name)| name).chain(["log".to_owned()]).collect()
+    names
+        .into_iter()
+        .map(|(_, name)| name)
+        .chain(["log".to_owned()])
+        .collect()
 }
 
 /// Their numbers, the greatest first. A missing `log.0` is no hole: the next rotation makes it.
 fn ages(setup: &Setup) -> Vec<u32> {
     let names = generations(setup);
-    let number = |name: &String| name.strip_prefix("log.")?.trim_end_matches(".gz").parse().ok();
+    let number = |name: &String| {
+        name.strip_prefix("log.")?
+            .trim_end_matches(".gz")
+            .parse()
+            .ok()
+    };
     names.iter().filter_map(number).collect()
 }
 
 /// What a generation holds.
 fn content(setup: &Setup, name: &str) -> String {
     let path = setup.path(name);
-    let octets = if name.ends_with(".gz") { gunzip(&path) } else { fs::read(&path).unwrap_or_default() };
+    let octets = if name.ends_with(".gz") {
+        gunzip(&path)
+    } else {
+        fs::read(&path).unwrap_or_default()
+    };
     String::from_utf8(octets).expect("log files are UTF-8")
 }
 
 /// The numbers of the messages in all generations, in the order of writing.
 fn numbers(setup: &Setup) -> Vec<u32> {
-    generations(setup).iter().flat_map(|name| numbers_in(&content(setup, name))).collect()
+    generations(setup)
+        .iter()
+        .flat_map(|name| numbers_in(&content(setup, name)))
+        .collect()
 }
 
 fn numbers_in(text: &str) -> Vec<u32> {
@@ -47,15 +69,21 @@ fn numbers_in(text: &str) -> Vec<u32> {
 }
 
 fn number_of(line: &str) -> Option<u32> {
-    line.rsplit_once(" app: number ")?.1.trim_end_matches('.').parse().ok()
+    line.rsplit_once(" app: number ")?
+        .1
+        .trim_end_matches('.')
+        .parse()
+        .ok()
 }
 
 /// Waits until nothing is left to compress: `log.0` is plain, and all that are older are not.
 fn wait_for_compression(setup: &Setup) {
     wait_for("the compressor", || {
-        let hidden = fs::read_dir(setup.directory()).expect("it is there").any(|entry| {
-            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".log"))
-        });
+        let hidden = fs::read_dir(setup.directory())
+            .expect("it is there")
+            .any(|entry| {
+                entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".log"))
+            });
         let plain = |name: &String| name != "log" && name != "log.0" && !name.ends_with(".gz");
         !hidden && !generations(setup).iter().any(plain)
     });
@@ -71,7 +99,11 @@ impl Tail {
     fn follow(setup: &Setup) -> Self {
         let mut command = Command::new("tail");
         command.args(["-n", "+1", "-F"]).arg(setup.path("log"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("tail");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tail");
         let lines = Lines::read(child.stdout.take().expect("it is piped"));
         Self { child, lines }
     }
@@ -109,7 +141,10 @@ fn nothing_is_lost_or_doubled_and_tail_misses_nothing() {
     for name in &names[1..] {
         let length = content(daemon.setup(), name).len();
         assert!(length <= 4096, "{name} holds {length} octets");
-        assert!(content(daemon.setup(), name).ends_with('\n'), "{name}: between records");
+        assert!(
+            content(daemon.setup(), name).ends_with('\n'),
+            "{name}: between records"
+        );
     }
     daemon.finish();
 }
@@ -134,11 +169,17 @@ fn as_many_old_files_are_kept_as_the_rule_says() {
     }
     daemon.file("log").wait_for("number 2999.");
     wait_for_compression(daemon.setup());
-    let want = ["log.4.gz", "log.3.gz", "log.2.gz", "log.1.gz", "log.0", "log"];
+    let want = [
+        "log.4.gz", "log.3.gz", "log.2.gz", "log.1.gz", "log.0", "log",
+    ];
     assert_eq!(generations(daemon.setup()), want);
     let numbers = numbers(daemon.setup());
     let first = 3000 - u32::try_from(numbers.len()).expect("few");
-    assert_eq!(numbers, (first..3000).collect::<Vec<_>>(), "the newest, without a gap");
+    assert_eq!(
+        numbers,
+        (first..3000).collect::<Vec<_>>(),
+        "the newest, without a gap"
+    );
     daemon.finish();
 }
 
@@ -151,7 +192,9 @@ fn a_rotated_file_keeps_its_mode() {
     daemon.file("log").wait_for("number 299.");
     wait_for_compression(daemon.setup());
     for name in generations(daemon.setup()) {
-        let mode = fs::metadata(daemon.setup().path(&name)).expect("it is there").mode();
+        let mode = fs::metadata(daemon.setup().path(&name))
+            .expect("it is there")
+            .mode();
         assert_eq!(mode & 0o7777, 0o604, "{name}");
     }
     daemon.finish();
@@ -170,7 +213,11 @@ fn the_size_may_be_a_keyword_or_an_option() {
         daemon.file("log").wait_for("number 999.");
         wait_for_compression(daemon.setup());
         let want = ["log.2.gz", "log.1.gz", "log.0", "log"];
-        assert_eq!(generations(daemon.setup()), want, "{keywords:?} {arguments:?}");
+        assert_eq!(
+            generations(daemon.setup()),
+            want,
+            "{keywords:?} {arguments:?}"
+        );
         daemon.finish();
     }
 }
@@ -187,7 +234,10 @@ fn sigusr2_rotates_at_once() {
         });
     }
     wait_for_compression(daemon.setup());
-    assert_eq!(generations(daemon.setup()), ["log.2.gz", "log.1.gz", "log.0", "log"]);
+    assert_eq!(
+        generations(daemon.setup()),
+        ["log.2.gz", "log.1.gz", "log.0", "log"]
+    );
     assert_eq!(numbers(daemon.setup()), [0, 1, 2]);
     assert_eq!(daemon.file("other").lines().len(), 3, "it has no rotation");
     daemon.finish();
@@ -200,7 +250,9 @@ fn killed_under_load_it_loses_nothing_of_what_was_written() {
     for life in 1..=4 {
         let daemon = setup.start();
         let socket = UnixDatagram::unbound().expect("a socket");
-        socket.connect(daemon.setup().path("log.sock")).expect("it is ready");
+        socket
+            .connect(daemon.setup().path("log.sock"))
+            .expect("it is ready");
         socket.set_write_timeout(Some(DEADLINE)).expect("a timeout");
         setup = thread::scope(|scope| {
             let sent = &sent;
@@ -222,10 +274,19 @@ fn killed_under_load_it_loses_nothing_of_what_was_written() {
         wait_for_compression(daemon.setup());
         let ages = ages(daemon.setup());
         let without_hole = ages.windows(2).all(|pair| pair[0] == pair[1] + 1);
-        assert!(without_hole && ages.last() <= Some(&1), "life {life}: {ages:?}");
+        assert!(
+            without_hole && ages.last() <= Some(&1),
+            "life {life}: {ages:?}"
+        );
         let after = numbers(daemon.setup());
-        assert!(after.is_sorted_by(|a, b| a < b), "life {life}: each once, in order");
-        let lost: Vec<_> = before.iter().filter(|number| !after.contains(number)).collect();
+        assert!(
+            after.is_sorted_by(|a, b| a < b),
+            "life {life}: each once, in order"
+        );
+        let lost: Vec<_> = before
+            .iter()
+            .filter(|number| !after.contains(number))
+            .collect();
         assert_eq!(lost, Vec::<&u32>::new(), "life {life}");
         daemon.prove();
         setup = daemon.crash();
@@ -247,7 +308,11 @@ fn numbers_at_any_moment(setup: &Setup) -> Vec<u32> {
 #[test]
 fn a_start_closes_the_holes_that_a_crash_left_and_overwrites_nothing() {
     let setup = Setup::new("user.*\t{dir}/log\t;rotate=4k:9\n");
-    for (name, text) in [("log", "newest\n"), ("log.1", "plain one\n"), ("log.3", "three\n")] {
+    for (name, text) in [
+        ("log", "newest\n"),
+        ("log.1", "plain one\n"),
+        ("log.3", "three\n"),
+    ] {
         setup.write(name, text);
     }
     setup.write("log.5", "five\n");
@@ -258,10 +323,16 @@ fn a_start_closes_the_holes_that_a_crash_left_and_overwrites_nothing() {
     daemon.file("log").wait_for("goes on");
     wait_for_compression(daemon.setup());
     let setup = daemon.setup();
-    assert_eq!(generations(setup), ["log.3.gz", "log.2.gz", "log.1.gz", "log"]);
+    assert_eq!(
+        generations(setup),
+        ["log.3.gz", "log.2.gz", "log.1.gz", "log"]
+    );
     let texts = ["log.3.gz", "log.2.gz", "log.1.gz"].map(|name| content(setup, name));
     assert_eq!(texts, ["five\n", "three\n", "plain one\n"]);
-    assert!(content(setup, "log").starts_with("newest\n"), "it is appended to");
+    assert!(
+        content(setup, "log").starts_with("newest\n"),
+        "it is appended to"
+    );
     daemon.finish();
 }
 

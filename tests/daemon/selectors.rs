@@ -49,7 +49,7 @@ const SELECTORS: [(&str, Takes); 24] = [
     ("kern.none;*.crit", |_, s| s <= CRIT),
     ("local7.*;*.crit", |f, s| f == LOCAL7 || s <= CRIT),
     ("security.*", |f, _| f == SECURITY),
-    ("1.5", |f, s| f == USER && s <= NOTICE),
+    ("8.5", |f, s| f == USER && s <= NOTICE),
     ("user.*;user.!=5", |f, s| f == USER && s != NOTICE),
     ("*.*;*.!warning;user.none", |f, s| s > WARNING && f != USER),
 ];
@@ -69,7 +69,9 @@ fn each_of_the_192_pris_goes_where_the_selectors_say() {
     daemon.quiet();
     for (index, (selector, takes)) in SELECTORS.iter().enumerate() {
         let lines = daemon.file(&format!("file{index}")).lines();
-        let probes = lines.iter().filter_map(|line| line.split(" probe: ").nth(1));
+        let probes = lines
+            .iter()
+            .filter_map(|line| line.split(" probe: ").nth(1));
         let got: Vec<_> = probes.map(str::to_owned).collect();
         let wanted = (0..192).filter(|pri| takes(pri / 8, pri % 8));
         let want: Vec<_> = wanted.map(|pri| format!("{pri}.")).collect();
@@ -91,7 +93,13 @@ fn a_line_goes_on_behind_a_backslash_and_a_hash_begins_a_comment() {
     daemon.file("all").wait_for("for all");
     daemon.file("mail").wait_for("for mail");
     daemon.quiet();
-    assert!(!daemon.file("all").lines().iter().any(|line| line.contains("for mail")));
+    assert!(
+        !daemon
+            .file("all")
+            .lines()
+            .iter()
+            .any(|line| line.contains("for mail"))
+    );
     daemon.finish();
 }
 

@@ -14,15 +14,27 @@ fn sigterm_and_sigint_end_it_well() {
         daemon.signal(signal);
         assert_eq!(daemon.wait().code(), Some(0), "{signal}");
         let said = daemon.stderr().wait_for_end();
-        assert!(said.iter().any(|line| line.contains(&format!("exiting on {signal}"))), "{said:#?}");
+        assert!(
+            said.iter()
+                .any(|line| line.contains(&format!("exiting on {signal}"))),
+            "{said:#?}"
+        );
         assert_eq!(daemon.file("user").lines().len(), 1, "{signal}");
         assert!(!daemon.setup().path("log.sock").exists());
         assert!(!daemon.setup().path("syslogd.pid").exists());
         let lines = daemon.file("syslog").lines();
         let tag = format!(" syslogd[{}]: syslogd-rs ", daemon.pid());
-        assert!(lines.iter().any(|line| line.contains(&tag) && line.ends_with(": start")), "{lines:#?}");
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains(&tag) && line.ends_with(": start")),
+            "{lines:#?}"
+        );
         let last = lines.last().expect("a last line");
-        assert!(last.contains(&tag) && last.contains(&format!("exiting on {signal}; received ")), "{last}");
+        assert!(
+            last.contains(&tag) && last.contains(&format!("exiting on {signal}; received ")),
+            "{last}"
+        );
     }
 }
 
@@ -30,8 +42,12 @@ fn sigterm_and_sigint_end_it_well() {
 fn everything_that_was_accepted_is_written_before_the_end() {
     let daemon = Daemon::start("user.*\t-{dir}/user\n");
     let mut stream = daemon.tcp();
-    let lines: String = (0..2000).map(|number| format!("<13>tcp: number {number}.\n")).collect();
-    stream.write_all(b"<13>tcp: connected\n").expect("it takes it");
+    let lines: String = (0..2000)
+        .map(|number| format!("<13>tcp: number {number}.\n"))
+        .collect();
+    stream
+        .write_all(b"<13>tcp: connected\n")
+        .expect("it takes it");
     daemon.file("user").wait_for("connected");
     for number in 0..5000 {
         daemon.unix(format!("<13>unix: number {number}."));
@@ -44,7 +60,10 @@ fn everything_that_was_accepted_is_written_before_the_end() {
     let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
     for (tag, count) in [("unix", 5000), ("udp", 200), ("tcp", 2000)] {
         let tag = format!(" {tag}: number ");
-        let numbers: Vec<_> = text.lines().filter_map(|line| line.split(&tag).nth(1)).collect();
+        let numbers: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split(&tag).nth(1))
+            .collect();
         let want: Vec<_> = (0..count).map(|number| format!("{number}.")).collect();
         assert_eq!(numbers, want, "{tag}");
     }
@@ -54,7 +73,9 @@ fn everything_that_was_accepted_is_written_before_the_end() {
 fn a_stream_that_never_ends_does_not_hold_the_end() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     let mut stream = daemon.tcp();
-    stream.write_all(b"<13>app: whole\n<13>app: half").expect("it takes it");
+    stream
+        .write_all(b"<13>app: whole\n<13>app: half")
+        .expect("it takes it");
     daemon.file("user").wait_for("whole");
     let setup = daemon.stop();
     let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
@@ -69,5 +90,8 @@ fn a_count_that_is_told_at_the_end_is_written_first() {
     }
     let setup = daemon.stop();
     let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
-    assert!(text.ends_with(" app: last message repeated 4 times\n"), "{text}");
+    assert!(
+        text.ends_with(" app: last message repeated 4 times\n"),
+        "{text}"
+    );
 }

@@ -10,9 +10,21 @@ use crate::support::{Daemon, counted};
 fn streams() -> Vec<(&'static str, String, Vec<&'static str>)> {
     let long = "y".repeat(9000);
     vec![
-        ("3.4.1 octet counting", counted("<13>a: 1") + &counted("<13>a: 2"), vec!["a: 1", "a: 2"]),
-        ("3.4.2 lines", "<13>b: 1\n<13>b: 2\n".into(), vec!["b: 1", "b: 2"]),
-        ("CR LF", "<13>c: 1\r\n<13>c: 2\r\n".into(), vec!["c: 1", "c: 2"]),
+        (
+            "3.4.1 octet counting",
+            counted("<13>a: 1") + &counted("<13>a: 2"),
+            vec!["a: 1", "a: 2"],
+        ),
+        (
+            "3.4.2 lines",
+            "<13>b: 1\n<13>b: 2\n".into(),
+            vec!["b: 1", "b: 2"],
+        ),
+        (
+            "CR LF",
+            "<13>c: 1\r\n<13>c: 2\r\n".into(),
+            vec!["c: 1", "c: 2"],
+        ),
         (
             "decided for each frame",
             counted("<13>d: 1") + "<13>d: 2\n" + &counted("<13>d: 3"),
@@ -23,12 +35,36 @@ fn streams() -> Vec<(&'static str, String, Vec<&'static str>)> {
             counted("<13>e: 1") + "\n" + &counted("<13>e: 2") + "\n",
             vec!["e: 1", "e: 2"],
         ),
-        ("a line end in a counted frame is text", counted("<13>f: 1\n<13>2"), vec!["f: 1#012<13>2"]),
-        ("the end without a line end", "<13>g: 1\n<13>g: 2".into(), vec!["g: 1", "g: 2"]),
-        ("the end in a counted frame", "90 <13>h: cut off".into(), vec!["h: cut off"]),
-        ("a leading zero is text", "08 <13>i: 1\n".into(), vec!["08 <13>i: 1"]),
-        ("digits without a space are text", "2026-11-22 j: 1\n".into(), vec!["2026-11-22 j: 1"]),
-        ("empty lines are nothing", "\n\n<13>k: 1\n\n".into(), vec!["k: 1"]),
+        (
+            "a line end in a counted frame is text",
+            counted("<13>f: 1\n<13>2"),
+            vec!["f: 1#012<13>2"],
+        ),
+        (
+            "the end without a line end",
+            "<13>g: 1\n<13>g: 2".into(),
+            vec!["g: 1", "g: 2"],
+        ),
+        (
+            "the end in a counted frame",
+            "90 <13>h: cut off".into(),
+            vec!["h: cut off"],
+        ),
+        (
+            "a leading zero is text",
+            "08 <13>i: 1\n".into(),
+            vec!["08 <13>i: 1"],
+        ),
+        (
+            "digits without a space are text",
+            "2026-11-22 j: 1\n".into(),
+            vec!["2026-11-22 j: 1"],
+        ),
+        (
+            "empty lines are nothing",
+            "\n\n<13>k: 1\n\n".into(),
+            vec!["k: 1"],
+        ),
         (
             "a count over the limit is cut, and the next frame is found",
             counted(&format!("<13>l: {long}")) + &counted("<13>l: next"),
@@ -44,7 +80,16 @@ fn streams() -> Vec<(&'static str, String, Vec<&'static str>)> {
 
 /// The texts of lines like `Nov 22 11:00:00 127.0.0.1 text`, each with its end cut off after `length`.
 fn texts(lines: &[String]) -> Vec<String> {
-    lines.iter().map(|line| line[15..].splitn(3, ' ').nth(2).unwrap_or_default().to_owned()).collect()
+    lines
+        .iter()
+        .map(|line| {
+            line[15..]
+                .splitn(3, ' ')
+                .nth(2)
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect()
 }
 
 #[test]
@@ -86,7 +131,9 @@ fn a_record_is_written_before_its_connection_ends() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     let mut stream = daemon.tcp();
     for number in 0..20 {
-        stream.write_all(format!("<13>a: number {number}.\n").as_bytes()).expect("it takes it");
+        stream
+            .write_all(format!("<13>a: number {number}.\n").as_bytes())
+            .expect("it takes it");
         daemon.file("user").wait_for(&format!("number {number}."));
     }
     daemon.finish();
@@ -95,7 +142,10 @@ fn a_record_is_written_before_its_connection_ends() {
 #[test]
 fn a_count_that_cannot_be_closes_the_connection_and_is_counted() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
-    for (number, broken) in ["12345678 <13>x", "9999999 <13>x", "99999999999"].iter().enumerate() {
+    for (number, broken) in ["12345678 <13>x", "9999999 <13>x", "99999999999"]
+        .iter()
+        .enumerate()
+    {
         let before = counted(&format!("<13>a: before {number}."));
         daemon.tcp_stream(format!("{before}{broken}"));
         daemon.file("user").wait_for(&format!("before {number}."));
@@ -103,7 +153,9 @@ fn a_count_that_cannot_be_closes_the_connection_and_is_counted() {
     let counters = daemon.quiet();
     assert_eq!(counters.input("tcp://")["rejected"]["frame"], 3);
     assert_eq!(daemon.file("user").lines().len(), 3);
-    daemon.stderr().wait_for("closed the connection of 127.0.0.1");
+    daemon
+        .stderr()
+        .wait_for("closed the connection of 127.0.0.1");
     daemon.finish();
 }
 
@@ -113,7 +165,9 @@ fn a_unix_stream_is_framed_like_tcp() {
     let daemon = Daemon::with(&arguments, "user.*\t{dir}/user\n");
     let path = daemon.setup().path("stream.sock");
     let mut stream = UnixStream::connect(&path).expect("it listens");
-    stream.write_all((counted("<13>a: 1") + "<13>a: 2\n<13>a: 3").as_bytes()).expect("it takes it");
+    stream
+        .write_all((counted("<13>a: 1") + "<13>a: 2\n<13>a: 3").as_bytes())
+        .expect("it takes it");
     stream.shutdown(Shutdown::Write).expect("it is open");
     let lines = daemon.file("user").wait_for_lines(3);
     assert_eq!(texts(&lines), ["a: 1", "a: 2", "a: 3"]);
@@ -128,13 +182,18 @@ fn connections_are_served_side_by_side_each_in_its_order() {
     for number in 0..50 {
         for (index, stream) in streams.iter_mut().enumerate() {
             let frame = format!("<13>from{index}: number {number}.\n");
-            stream.write_all(frame.as_bytes()).expect("the connection takes it");
+            stream
+                .write_all(frame.as_bytes())
+                .expect("the connection takes it");
         }
     }
     let lines = daemon.file("user").wait_for_lines(1000);
     for index in 0..20 {
         let tag = format!(" from{index}: number ");
-        let numbers: Vec<_> = lines.iter().filter_map(|line| line.split(&tag).nth(1)).collect();
+        let numbers: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.split(&tag).nth(1))
+            .collect();
         let want: Vec<_> = (0..50).map(|number| format!("{number}.")).collect();
         assert_eq!(numbers, want, "connection {index}");
     }

@@ -29,29 +29,47 @@ impl Drop for Killed {
 fn the_three_lines_work_as_they_are() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     // A name that a shell would take apart.
-    let place = directory.path().join("it's a try");
+    let place = directory.path().join("it's-a-try");
     let mut command = Command::new(env!("CARGO_BIN_EXE_syslogd"));
     command.arg(format!("--try={}", place.display()));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut daemon = Killed(command.spawn().expect("it can be started"));
     let stdout = Lines::read(daemon.0.stdout.take().expect("it is piped"));
     let stderr = Lines::read(daemon.0.stderr.take().expect("it is piped"));
     stdout.wait_for("Ctrl-C ends it");
     let said = stdout.all();
-    let pasted: Vec<_> = said.iter().filter_map(|line| line.strip_prefix('\t')).collect();
+    let pasted: Vec<_> = said
+        .iter()
+        .filter_map(|line| line.strip_prefix('\t'))
+        .collect();
     let follows = |line: &&&str| line.starts_with("tail -F ");
-    let tail = pasted.iter().find(follows).expect("a line that follows the file");
-    let loggers: Vec<_> = pasted.iter().filter(|line| line.starts_with("logger ")).collect();
+    let tail = pasted
+        .iter()
+        .find(follows)
+        .expect("a line that follows the file");
+    let loggers: Vec<_> = pasted
+        .iter()
+        .filter(|line| line.starts_with("logger "))
+        .collect();
     assert_eq!((pasted.len(), loggers.len()), (3, 2), "{said:#?}");
 
     let log = LogFile::new(place.join("log/messages"));
     log.wait_for(": start");
     let mut follow = Command::new("sh");
-    follow.args(["-c", &format!("exec {tail}")]).stdout(Stdio::piped()).stderr(Stdio::null());
+    follow
+        .args(["-c", &format!("exec {tail}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut follow = Killed(follow.spawn().expect("sh"));
     let followed = Lines::read(follow.0.stdout.take().expect("it is piped"));
     followed.wait_for(": start");
-    for (logger, text) in loggers.iter().zip(["hello from a local socket", "hello over UDP"]) {
+    for (logger, text) in loggers
+        .iter()
+        .zip(["hello from a local socket", "hello over UDP"])
+    {
         assert!(logger.contains(text), "{logger}");
         output_of(Command::new("sh").args(["-c", logger]));
         log.wait_for(text);
@@ -60,7 +78,12 @@ fn the_three_lines_work_as_they_are() {
     drop(follow);
 
     daemon.signal(Signal::SIGINT);
-    assert_eq!(daemon.0.wait().expect("it is our child").code(), Some(0), "{:#?}", stderr.all());
+    assert_eq!(
+        daemon.0.wait().expect("it is our child").code(),
+        Some(0),
+        "{:#?}",
+        stderr.all()
+    );
     assert!(!place.join("log.sock").exists());
     let rules = fs::read_to_string(place.join("syslog.conf")).expect("it is kept");
     assert!(rules.contains("rotate="), "{rules}");
@@ -74,7 +97,10 @@ fn a_configuration_of_an_earlier_try_is_kept() {
     fs::write(directory.path().join("syslog.conf"), &rules).expect("it can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_syslogd"));
     command.arg(format!("--try={}", directory.path().display()));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let daemon = Killed(command.spawn().expect("it can be started"));
     log.wait_for(": start");
     daemon.signal(Signal::SIGTERM);

@@ -25,10 +25,14 @@ fn ipv6_is_heard_too() {
         eprintln!("SKIP: this host has no IPv6");
         return;
     }
-    let daemon = Setup::new("user.*\t{dir}/user\n").listens(&["udp://[::1]:0"]).start();
+    let daemon = Setup::new("user.*\t{dir}/user\n")
+        .listens(&["udp://[::1]:0"])
+        .start();
     let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).expect("a socket");
     let address = daemon.address("udp://");
-    socket.send_to(b"<13>Nov 22 11:00:00 liar app: hello", address).expect("sent");
+    socket
+        .send_to(b"<13>Nov 22 11:00:00 liar app: hello", address)
+        .expect("sent");
     let line = daemon.file("user").wait_for("hello");
     assert_eq!(line, "Nov 22 11:00:00 ::1 app: hello");
     daemon.finish();
@@ -37,7 +41,12 @@ fn ipv6_is_heard_too() {
 #[test]
 fn reliability_s5_octets_over_the_limit_are_cut_and_told() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
-    for (length, cut) in [(8191, None), (8192, None), (8193, Some(1)), (20_000, Some(11_808))] {
+    for (length, cut) in [
+        (8191, None),
+        (8192, None),
+        (8193, Some(1)),
+        (20_000, Some(11_808)),
+    ] {
         let head = format!("<13>app: {length} ");
         let octets = format!("{head}{}", "x".repeat(length - head.len()));
         daemon.udp(&octets);
@@ -45,7 +54,11 @@ fn reliability_s5_octets_over_the_limit_are_cut_and_told() {
         let kept = octets.len().min(8192) - head.len();
         let end = cut.map_or(String::new(), |cut| format!("…[+{cut}]"));
         let want = format!("app: {length} {}{end}", "x".repeat(kept));
-        assert!(line.ends_with(&want), "{length}: ends in {:?}", &line[line.len() - 12..]);
+        assert!(
+            line.ends_with(&want),
+            "{length}: ends in {:?}",
+            &line[line.len() - 12..]
+        );
     }
     assert_eq!(daemon.quiet().input("udp://")["truncated"], 2);
     daemon.finish();
@@ -90,9 +103,16 @@ fn the_access_list_lets_in_whom_it_names_and_nobody_else() {
     let denied = || daemon.counters().input("udp://")["rejected"]["acl"] == 100;
     crate::support::wait_for("100 rejections", denied);
     assert_eq!(daemon.file("user").lines().len(), 1);
-    let told = daemon.stderr().all().into_iter().filter(|line| line.contains("127.0.0.1:"));
+    let told = daemon
+        .stderr()
+        .all()
+        .into_iter()
+        .filter(|line| line.contains("127.0.0.1:"));
     let told = told.filter(|line| !line.contains("listening")).count();
-    assert!(told <= 2, "reliability V23: a flood of the forbidden is no flood of reports");
+    assert!(
+        told <= 2,
+        "reliability V23: a flood of the forbidden is no flood of reports"
+    );
     daemon.finish();
 
     let daemon = Daemon::with(&["-a", "127.0.0.0/8:*"], "user.*\t{dir}/user\n");
@@ -119,17 +139,24 @@ fn a_burst_keeps_its_order_and_is_written_or_counted() {
     let counted = || {
         let counters = daemon.counters();
         let input = counters.input("udp://");
-        let seen = input["received"].as_u64().zip(input["kernel_dropped"].as_u64());
+        let seen = input["received"]
+            .as_u64()
+            .zip(input["kernel_dropped"].as_u64());
         seen.is_some_and(|(received, dropped)| received + dropped == 2000)
     };
     crate::support::wait_for("all 2000 to be counted", counted);
-    let written = daemon.quiet().output("/user")["written"].as_u64().expect("a number");
+    let written = daemon.quiet().output("/user")["written"]
+        .as_u64()
+        .expect("a number");
     let lines = daemon.file("user").lines();
     assert_eq!(lines.len() as u64, written);
     let number = |line: &String| -> Option<u32> {
         line.rsplit_once(' ')?.1.trim_end_matches('.').parse().ok()
     };
     let numbers: Vec<_> = lines.iter().map(number).collect();
-    assert!(numbers.is_sorted() && numbers.iter().all(Option::is_some), "{numbers:?}");
+    assert!(
+        numbers.is_sorted() && numbers.iter().all(Option::is_some),
+        "{numbers:?}"
+    );
     daemon.finish();
 }

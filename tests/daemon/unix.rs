@@ -16,11 +16,23 @@ fn logger_is_understood_in_each_of_its_forms() {
     let host = hostname();
     for (arguments, want) in [
         (&["-t", "app", "plain words"][..], "app: plain words"),
-        (&["-t", "app", "--id=123", "with an id"], "app[123]: with an id"),
+        (
+            &["-t", "app", "--id=123", "with an id"],
+            "app[123]: with an id",
+        ),
         (&["-t", "app", "--rfc3164", "old form"], "app: old form"),
-        (&["-t", "app", "--rfc5424=notq", "new form"], "app: new form"),
-        (&["-t", "app", "--rfc5424=notime", "no time"], "app: no time"),
-        (&["-t", "app", "-p", "kern.info", "not the kernel"], "app: not the kernel"),
+        (
+            &["-t", "app", "--rfc5424=notq", "new form"],
+            "app: new form",
+        ),
+        (
+            &["-t", "app", "--rfc5424=notime", "no time"],
+            "app: no time",
+        ),
+        (
+            &["-t", "app", "-p", "kern.info", "not the kernel"],
+            "app: not the kernel",
+        ),
     ] {
         logger(&[&["-u", socket], arguments].concat());
         let text = arguments.last().expect("a text");
@@ -36,7 +48,9 @@ fn logger_is_understood_in_each_of_its_forms() {
 fn every_p_option_is_a_socket() {
     let daemon = Daemon::with(&["-p", "{dir}/second.sock"], "user.*\t{dir}/user\n");
     daemon.unix("<13>app: through the first");
-    daemon.setup().send("second.sock", b"<13>app: through the second");
+    daemon
+        .setup()
+        .send("second.sock", b"<13>app: through the second");
     daemon.file("user").wait_for("through the first");
     daemon.file("user").wait_for("through the second");
     assert_eq!(daemon.quiet().input("second.sock")["routed"], 1);
@@ -49,12 +63,16 @@ fn every_p_option_is_a_socket() {
 #[test]
 fn everybody_may_log_whatever_the_umask() {
     let setup = Setup::new("user.*\t{dir}/user\n");
-    let daemon = setup.wrapper(&["sh", "-c", "umask 077; exec \"$0\" \"$@\""]).start();
+    let daemon = setup
+        .wrapper(&["sh", "-c", "umask 077; exec \"$0\" \"$@\""])
+        .start();
     let metadata = fs::metadata(daemon.setup().path("log.sock")).expect("it is there");
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o666);
     daemon.unix("<13>app: hello");
     daemon.file("user").wait_for("hello");
-    let mode = fs::metadata(daemon.setup().path("user")).expect("it is there").mode();
+    let mode = fs::metadata(daemon.setup().path("user"))
+        .expect("it is there")
+        .mode();
     assert_eq!(mode & 0o7777, 0o640);
     daemon.finish();
 }
@@ -101,7 +119,10 @@ fn a_socket_that_somebody_reads_is_left_alone() {
     let length = other.recv(&mut octets).expect("a datagram");
     assert_eq!(&octets[..length], b"<13>still his");
     assert!(!setup.path("user").exists(), "nothing else was touched");
-    assert!(!setup.path("syslogd.pid").exists(), "nothing else was touched");
+    assert!(
+        !setup.path("syslogd.pid").exists(),
+        "nothing else was touched"
+    );
 }
 
 #[test]
@@ -111,7 +132,10 @@ fn what_is_no_socket_is_left_alone() {
     let (status, said) = setup.fail();
     assert_ne!(status, Some(0));
     assert!(said.contains("log.sock"), "{said}");
-    assert_eq!(fs::read_to_string(setup.path("log.sock")).expect("it is there"), "precious\n");
+    assert_eq!(
+        fs::read_to_string(setup.path("log.sock")).expect("it is there"),
+        "precious\n"
+    );
 }
 
 #[test]
@@ -157,7 +181,10 @@ fn ten_thousand_messages_keep_their_order_and_none_is_lost() {
     }
     let lines = daemon.file("user").wait_for_lines(10_000);
     for (number, line) in lines.iter().enumerate() {
-        assert!(line.ends_with(&format!(" app: number {number}.")), "{number}: {line}");
+        assert!(
+            line.ends_with(&format!(" app: number {number}.")),
+            "{number}: {line}"
+        );
     }
     let counters = daemon.quiet();
     assert_eq!(counters.input("log.sock")["received"], 10_000);

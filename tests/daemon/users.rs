@@ -14,7 +14,10 @@ fn nobody_logged_in_is_no_error_and_nothing_is_lost() {
     let counters = daemon.quiet();
     assert_eq!(counters.output("nosuchuser")["queued"], 0);
     let said = daemon.stderr().all();
-    assert!(!said.iter().any(|line| line.contains("error: ")), "{said:#?}");
+    assert!(
+        !said.iter().any(|line| line.contains("error: ")),
+        "{said:#?}"
+    );
     daemon.finish();
 }
 

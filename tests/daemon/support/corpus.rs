@@ -9,13 +9,21 @@ use serde_json::Value;
 pub(crate) fn entries(file: &str) -> Option<Vec<Value>> {
     let text = String::from_utf8(read(file)?).expect("the corpus is UTF-8");
     let lines = text.lines();
-    Some(lines.map(|line| serde_json::from_str(line).expect("the corpus is JSON lines")).collect())
+    Some(
+        lines
+            .map(|line| serde_json::from_str(line).expect("the corpus is JSON lines"))
+            .collect(),
+    )
 }
 
 /// A whole file of the corpus; `None`, and SKIP on stderr, where it is not.
 pub(crate) fn read(file: &str) -> Option<Vec<u8>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus").join(file);
-    fs::read(&path).inspect_err(|error| eprintln!("SKIP: {}: {error}", path.display())).ok()
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/corpus")
+        .join(file);
+    fs::read(&path)
+        .inspect_err(|error| eprintln!("SKIP: {}: {error}", path.display()))
+        .ok()
 }
 
 /// The octets of an entry of `malformed.jsonl`.

@@ -52,13 +52,20 @@ impl Counters {
 
     /// Whether nothing waits in a queue.
     pub(crate) fn nothing_queued(&self) -> bool {
-        self.list("outputs").iter().all(|output| number(&output["queued"]) == 0)
+        self.list("outputs")
+            .iter()
+            .all(|output| number(&output["queued"]) == 0)
     }
 }
 
 /// The sum of an object's numbers, as of `dropped`.
 pub(crate) fn sum(object: &Value) -> u64 {
-    object.as_object().expect("an object of numbers").values().map(number).sum()
+    object
+        .as_object()
+        .expect("an object of numbers")
+        .values()
+        .map(number)
+        .sum()
 }
 
 #[track_caller]

@@ -36,12 +36,24 @@ impl Daemon {
     }
 
     pub(super) fn spawn(setup: Setup) -> Self {
-        let mut child = setup.command().arg("-F").spawn().expect("the program can be started");
+        let mut child = setup
+            .command()
+            .arg("-F")
+            .spawn()
+            .expect("the program can be started");
         let stderr = Lines::read(child.stderr.take().expect("it is piped"));
-        let ready = stderr.find(0, |line| line.starts_with("syslogd: ") && line.ends_with(": start"));
+        let ready = stderr.find(0, |line| {
+            line.starts_with("syslogd: ") && line.ends_with(": start")
+        });
         let unix = UnixDatagram::unbound().expect("a socket");
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-        let daemon = Self { child, setup: Some(setup), stderr, unix, udp };
+        let daemon = Self {
+            child,
+            setup: Some(setup),
+            stderr,
+            unix,
+            udp,
+        };
         assert!(ready.is_some(), "not ready");
         daemon.connect();
         daemon
@@ -49,8 +61,12 @@ impl Daemon {
 
     /// Connects to the unix socket, as syslog(3) does.
     fn connect(&self) {
-        self.unix.connect(self.setup().path("log.sock")).expect("it is ready");
-        self.unix.set_write_timeout(Some(DEADLINE)).expect("a timeout");
+        self.unix
+            .connect(self.setup().path("log.sock"))
+            .expect("it is ready");
+        self.unix
+            .set_write_timeout(Some(DEADLINE))
+            .expect("a timeout");
     }
 
     pub(crate) fn setup(&self) -> &Setup {
@@ -73,13 +89,17 @@ impl Daemon {
     /// Sends one message to the unix socket.
     #[track_caller]
     pub(crate) fn unix(&self, octets: impl AsRef<[u8]>) {
-        self.unix.send(octets.as_ref()).expect("the unix socket takes it");
+        self.unix
+            .send(octets.as_ref())
+            .expect("the unix socket takes it");
     }
 
     /// Sends one message over UDP.
     #[track_caller]
     pub(crate) fn udp(&self, octets: impl AsRef<[u8]>) {
-        self.udp.send_to(octets.as_ref(), self.address("udp://")).expect("the network takes it");
+        self.udp
+            .send_to(octets.as_ref(), self.address("udp://"))
+            .expect("the network takes it");
     }
 
     /// A connection to the TCP listener.
@@ -95,7 +115,9 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn tcp_stream(&self, octets: impl AsRef<[u8]>) {
         let mut stream = self.tcp();
-        stream.write_all(octets.as_ref()).expect("the connection takes it");
+        stream
+            .write_all(octets.as_ref())
+            .expect("the connection takes it");
         close(stream);
     }
 
@@ -103,9 +125,12 @@ impl Daemon {
     pub(crate) fn address(&self, scheme: &str) -> SocketAddr {
         let said = self.stderr.all();
         let url = said.iter().rev().find_map(|line| {
-            line.strip_prefix("syslogd: listening on ")?.strip_prefix(scheme)
+            line.strip_prefix("syslogd: listening on ")?
+                .strip_prefix(scheme)
         });
-        url.expect("it listens there").parse().expect("an address and a port")
+        url.expect("it listens there")
+            .parse()
+            .expect("an address and a port")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -197,17 +222,29 @@ impl Daemon {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().next());
-        number.and_then(|number| number.parse().ok()).expect("/proc tells the resident memory")
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("/proc tells the resident memory")
     }
 
     #[track_caller]
     fn no_control_characters(&self) {
         for entry in fs::read_dir(self.setup().directory()).expect("it is there") {
             let path = entry.expect("it can be read").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             let is_log = path.is_file() && !name.ends_with(".gz") && !name.ends_with(".tmp");
-            let octets = if is_log { fs::read(&path).unwrap_or_default() } else { Vec::new() };
-            let control = octets.iter().position(|octet| *octet < b' ' && !b"\n\t".contains(octet));
+            let octets = if is_log {
+                fs::read(&path).unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            let control = octets
+                .iter()
+                .position(|octet| *octet < b' ' && !b"\n\t".contains(octet));
             assert_eq!(control, None, "a control character in {name}");
         }
     }

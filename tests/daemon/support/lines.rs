@@ -31,7 +31,10 @@ impl Lines {
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n') {
                 let Ok(line) = line else { break };
-                writer.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+                writer
+                    .lock()
+                    .lines
+                    .push(String::from_utf8_lossy(&line).into_owned());
                 writer.0.more.notify_all();
             }
             writer.lock().ended = true;
@@ -59,7 +62,9 @@ impl Lines {
             if let Some(line) = heard.lines.iter().skip(from).find(|line| is_wanted(line)) {
                 return Some(line.clone());
             }
-            let left = end.checked_duration_since(Instant::now()).filter(|_| !heard.ended)?;
+            let left = end
+                .checked_duration_since(Instant::now())
+                .filter(|_| !heard.ended)?;
             let waited = self.0.more.wait_timeout(heard, left);
             heard = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -74,7 +79,10 @@ impl Lines {
 
     /// Waits for the end of the pipe; returns all lines.
     pub(crate) fn wait_for_end(&self) -> Vec<String> {
-        assert!(self.find(usize::MAX, |_| true).is_none(), "there is no such line");
+        assert!(
+            self.find(usize::MAX, |_| true).is_none(),
+            "there is no such line"
+        );
         assert!(self.lock().ended, "the pipe did not end: {:#?}", self.all());
         self.all()
     }

@@ -1,7 +1,7 @@
 //! The harness: a `syslogd` of our own, in a directory of its own.
 
 pub(crate) mod corpus;
-mod counters;
+pub(crate) mod counters;
 mod daemon;
 mod lines;
 mod log_file;
@@ -33,7 +33,11 @@ pub(crate) fn counted(text: &str) -> String {
 /// The output of a tool that must succeed.
 pub(crate) fn output_of(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("the tool is installed");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }
 

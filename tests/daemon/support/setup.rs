@@ -37,7 +37,10 @@ impl Setup {
 
     /// More arguments; `{dir}` stands for the directory.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
-        let placed: Vec<_> = arguments.iter().map(|argument| self.placed(argument)).collect();
+        let placed: Vec<_> = arguments
+            .iter()
+            .map(|argument| self.placed(argument))
+            .collect();
         self.arguments.extend(placed);
         self
     }
@@ -79,7 +82,8 @@ impl Setup {
 
     /// The command, but for `-F`.
     pub(crate) fn command(&self) -> Command {
-        let program = std::env::var_os("SYSLOGD").unwrap_or_else(|| env!("CARGO_BIN_EXE_syslogd").into());
+        let program =
+            std::env::var_os("SYSLOGD").unwrap_or_else(|| env!("CARGO_BIN_EXE_syslogd").into());
         let mut command = match self.wrapper.split_first() {
             None => Command::new(program),
             Some((first, rest)) => {
@@ -95,8 +99,14 @@ impl Setup {
         for listen in &self.listens {
             command.args(["--listen", listen]);
         }
-        command.args(&self.arguments).env("TZ", "UTC0").current_dir(self.directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(&self.arguments)
+            .env("TZ", "UTC0")
+            .current_dir(self.directory.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -107,7 +117,11 @@ impl Setup {
 
     /// Starts it although it cannot work; returns its exit status and what it says.
     pub(crate) fn fail(&self) -> (Option<i32>, String) {
-        let mut child = self.command().arg("-F").spawn().expect("the program can be started");
+        let mut child = self
+            .command()
+            .arg("-F")
+            .spawn()
+            .expect("the program can be started");
         let stderr = child.stderr.take().expect("it is piped");
         let said = Lines::read(stderr).wait_for_end().join("\n");
         (child.wait().expect("it is our child").code(), said)
@@ -116,6 +130,8 @@ impl Setup {
     /// Sends one datagram to the socket `name`.
     pub(crate) fn send(&self, name: &str, octets: &[u8]) {
         let socket = UnixDatagram::unbound().expect("a socket");
-        socket.send_to(octets, self.path(name)).expect("the socket takes it");
+        socket
+            .send_to(octets, self.path(name))
+            .expect("the socket takes it");
     }
 }
