@@ -47,6 +47,9 @@ impl Block {
     /// A block with this many octets is handed over before the next record is added.
     pub const FULL: usize = 64 * 1024;
 
+    /// Allocated at once, so that growing does not double it: room for the record that makes it full.
+    pub const ROOM: usize = Self::FULL + 4096;
+
     /// All the octets of all the records, in order.
     pub fn octets(&self) -> &[u8] {
         &self.octets
@@ -98,14 +101,22 @@ impl Block {
 
     /// Adds one record, which `write` appends to the octets; it returns how long the timestamp was.
     pub fn push(&mut self, pri: Pri, write: impl FnOnce(&mut BytesMut) -> usize) {
+        self.make_room();
         let body = write(&mut self.octets);
         self.close(pri, body);
+    }
+
+    fn make_room(&mut self) {
+        if self.octets.capacity() < Self::ROOM {
+            self.octets.reserve(Self::ROOM - self.octets.len());
+        }
     }
 
     /// Adds a copy of the last record of another block, which has the same format.
     pub fn push_copy_of_last(&mut self, other: &Self) {
         if let Some(record) = other.records.last() {
             let start = other.start_of(other.records.len() - 1);
+            self.make_room();
             self.octets
                 .extend_from_slice(&other.octets[start..record.end as usize]);
             self.close(record.pri, record.body as usize);
@@ -115,6 +126,7 @@ impl Block {
     /// Adds copies of all records of another block, which has the same destination.
     pub fn append(&mut self, other: &Self) {
         let start = self.records.last().map_or(0, |record| record.end);
+        self.make_room();
         self.octets.extend_from_slice(&other.octets);
         let moved = other.records.iter().map(|record| Record {
             end: record.end + start,
@@ -133,9 +145,9 @@ impl Block {
         self.severities[pri.severity() as usize] += 1;
     }
 
-    /// How many octets fit without another allocation.
-    pub fn capacity(&self) -> usize {
-        self.octets.capacity()
+    /// How much memory it takes, in octets.
+    pub fn memory(&self) -> usize {
+        self.octets.capacity() + self.records.capacity() * size_of::<Record>()
     }
 
     /// Forgets all records but keeps the memory.
@@ -161,23 +173,32 @@ impl Block {
     /// Removes records of this severity, the oldest first, until at least `room` octets are gone or none
     /// is left; returns how many records that were.
     pub fn shed(&mut self, severity: Severity, room: usize) -> usize {
-        let before = self.records.len();
-        let octets = std::mem::take(&mut self.octets);
-        let records = std::mem::take(&mut self.records);
-        self.severities = [0; Severity::COUNT];
-        self.octets.reserve(octets.len());
         let (mut start, mut gone) = (0, 0);
-        for record in records {
-            let end = record.end as usize;
-            if gone < room && record.pri.severity() == severity {
-                gone += end - start;
+        let mut kept = Self::default();
+        let goes = |gone: usize, record: &Record| gone < room && record.pri.severity() == severity;
+        for record in &self.records {
+            gone += if goes(gone, record) {
+                record.end as usize - start
             } else {
-                self.octets.extend_from_slice(&octets[start..end]);
-                self.close(record.pri, record.body as usize);
-            }
-            start = end;
+                0
+            };
+            start = record.end as usize;
         }
-        before - self.records.len()
+        // No more than what stays: this is to give memory back.
+        kept.octets.reserve(self.octets.len() - gone);
+        (start, gone) = (0, 0);
+        for record in &self.records {
+            let octets = &self.octets[start..record.end as usize];
+            if goes(gone, record) {
+                gone += octets.len();
+            } else {
+                kept.octets.extend_from_slice(octets);
+                kept.close(record.pri, record.body as usize);
+            }
+            start = record.end as usize;
+        }
+        let before = std::mem::replace(self, kept).len();
+        before - self.len()
     }
 }
 

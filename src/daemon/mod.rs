@@ -9,6 +9,7 @@
 pub mod check;
 pub mod daemonise;
 pub mod error;
+pub mod events;
 pub mod host;
 pub mod inputs;
 pub mod outputs;
@@ -18,19 +19,16 @@ pub mod running;
 pub mod statistics;
 pub mod try_out;
 
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal as Listener, SignalKind, signal as listen_for};
-use tokio::time::{Instant, Interval, interval_at};
 
 pub use error::StartError;
 
@@ -38,6 +36,7 @@ use crate::cli::{Arguments, DEFAULT_PID_FILE};
 use crate::input::internal::Internal;
 use crate::report::{self, Report};
 use daemonise::{Ready, Side, daemonise};
+use events::{Event, Events};
 use pid_file::PidFile;
 use running::Running;
 
@@ -69,7 +68,7 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
                 try_out.introduce(started.running.inputs());
             }
             ready.notify().map_err(StartError::Background)?;
-            started.serve()
+            Ok(started.serve())
         }
         Err(error) => {
             ready.fail(error.sysexit(), &error.to_string());
@@ -83,7 +82,6 @@ struct Started {
     running: Running,
     pid_file: PidFile,
     speaker: Speaker,
-    runtime: Runtime,
     events: Events,
 }
 
@@ -98,22 +96,18 @@ impl Started {
         for warning in &arguments.warnings {
             tracing::warn!("{warning}");
         }
+        panic::set_hook(Box::new(|panic| {
+            tracing::error!("this is a fault of ours: {panic}");
+        }));
         prepare_process();
-        // Before anyone can know our process id: a signal that nobody listens for would be the end.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
-        let events = {
-            let _entered = runtime.enter();
-            Events::listen(arguments.mark).map_err(StartError::Runtime)?
-        };
         let mut pid_file = PidFile::claim(&arguments.pid_file)?;
         if arguments.pid_file == Path::new(DEFAULT_PID_FILE)
             && let Err(error) = pid_file.link(Path::new(pid_file::ALIAS))
         {
             tracing::warn!("cannot link {}: {error}", pid_file::ALIAS);
         }
+        // From here on a signal waits for its turn.
+        let events = Events::new(arguments.mark).map_err(StartError::Runtime)?;
         let running = Running::start(arguments)?;
         let speaker = Speaker::start(running.internal().clone(), reports)?;
         tracing::info!("syslogd-rs {}: start", env!("CARGO_PKG_VERSION"));
@@ -121,35 +115,30 @@ impl Started {
             running,
             pid_file,
             speaker,
-            runtime,
             events,
         })
     }
 
     /// Obeys signals until one says stop.
-    fn serve(self) -> Result<ExitCode, StartError> {
+    fn serve(self) -> ExitCode {
         let Self {
             mut running,
             pid_file,
             speaker,
-            runtime,
             mut events,
         } = self;
-        let reason = loop {
-            // What is asked for is done outside the runtime: it may block.
-            match runtime.block_on(events.next()) {
-                Event::Reload => running.reload(&pid_file),
-                Event::Count => running.count(),
-                Event::Rotate => running.rotate(),
-                Event::Mark => running.internal().mark(),
-                Event::Stop(signal) => break signal,
+        let signal = loop {
+            let event = events.wait();
+            if let Event::Stop(signal) = event {
+                break signal;
             }
+            // A fault in a reload must not end the log; the panic hook tells of it.
+            _ = catch_unwind(AssertUnwindSafe(|| running.obey(event, &pid_file)));
         };
-        drop(runtime);
         let statistics = running.stop_inputs();
         speaker.stop(|| {
             tracing::info!(
-                "syslogd-rs {}: exiting on {reason}; {}",
+                "syslogd-rs {}: exiting on {signal}; {}",
                 env!("CARGO_PKG_VERSION"),
                 statistics.summary()
             );
@@ -159,58 +148,7 @@ impl Started {
             report::complain(&format!("{lost} messages were not written before the end"));
         }
         drop(pid_file);
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// What the control loop is asked for.
-enum Event {
-    Reload,
-    Count,
-    Rotate,
-    Mark,
-    Stop(&'static str),
-}
-
-/// The signals that we obey, and the clock. From its making on none of them ends the process.
-struct Events {
-    hangup: Listener,
-    count: Listener,
-    rotate: Listener,
-    terminate: Listener,
-    interrupt: Listener,
-    mark: Option<Interval>,
-}
-
-impl Events {
-    /// Listens, and marks every so many minutes if not 0; to be called within a runtime.
-    fn listen(mark: u32) -> std::io::Result<Self> {
-        let period = Duration::from_secs(u64::from(mark) * 60);
-        Ok(Self {
-            hangup: listen_for(SignalKind::hangup())?,
-            count: listen_for(SignalKind::user_defined1())?,
-            rotate: listen_for(SignalKind::user_defined2())?,
-            terminate: listen_for(SignalKind::terminate())?,
-            interrupt: listen_for(SignalKind::interrupt())?,
-            mark: (mark > 0).then(|| interval_at(Instant::now() + period, period)),
-        })
-    }
-
-    async fn next(&mut self) -> Event {
-        let mark = async {
-            match &mut self.mark {
-                Some(interval) => interval.tick().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.hangup.recv() => Event::Reload,
-            _ = self.count.recv() => Event::Count,
-            _ = self.rotate.recv() => Event::Rotate,
-            _ = mark => Event::Mark,
-            _ = self.terminate.recv() => Event::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Event::Stop("SIGINT"),
-        }
+        ExitCode::SUCCESS
     }
 }
 

@@ -9,6 +9,7 @@
 //! While it waits it obeys every order that is no message, and producers shed what does not fit. Its
 //! I/O errors never leave it. The limit: a write(2) that hangs in the kernel hangs this output alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::repeat::{Folded, Folding, Repeats};
@@ -67,6 +68,13 @@ impl Worker {
     /// Works until the inbox is closed or its stop deadline has passed, then writes what it can.
     pub fn run(mut self) {
         self.sink.prepare();
+        // What was in hand at a fault of ours is lost and counted; the output goes on.
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.orders.lose_what_is_out();
+        }
+    }
+
+    fn work(&mut self) {
         loop {
             match self.orders.next(self.alarm()) {
                 Next::Order(Order::Write(block)) => self.take(block),
