@@ -51,7 +51,7 @@ const LOCAL: [(&str, &str); 17] = [
     ),
     (
         "<13>Nov 22 11:00:60 tag: leap",
-        "Nov 22 11:00:60 HOST tag: leap",
+        "Nov 22 11:00:59 HOST tag: leap",
     ),
     (
         "<13>1 2003-10-11T22:14:15.003Z elsewhere app 8710 ID47 - text",

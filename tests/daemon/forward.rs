@@ -20,7 +20,7 @@ impl Datagrams {
     }
 
     fn next(&self) -> String {
-        let mut octets = [0; 65_536];
+        let mut octets = vec![0; 65_536];
         let length = self.0.recv(&mut octets).expect("a datagram comes");
         String::from_utf8_lossy(&octets[..length]).into_owned()
     }

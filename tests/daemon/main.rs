@@ -3,7 +3,10 @@
 //! Each reads as config, send, expect, and ends with [`support::Daemon::finish`]: the daemon is alive, logs
 //! the next message, and its counters balance. `SYSLOGD=/usr/sbin/syslogd` tests another program.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a failed test shows what the daemon said"
+)]
 
 mod cli;
 mod config_errors;

@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use crate::support::counters::sum;
-use crate::support::{Daemon, LogFile, Setup, logger, wait_for};
+use crate::support::{Counters, Daemon, LogFile, Setup, logger, skip, wait_for};
 
 /// Set for the copy of a test that runs in the namespaces.
 const INSIDE: &str = "SYSLOGD_TEST_INSIDE_NAMESPACES";
@@ -35,7 +35,7 @@ fn is_inside(test: &str) -> bool {
         return true;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIP: needs root");
+        skip("needs root");
         return false;
     }
     let unshare = |arguments: &[&str]| {
@@ -47,7 +47,7 @@ fn is_inside(test: &str) -> bool {
     };
     let possible = unshare(&["mount -t tmpfs none /mnt && ip link set lo up"]);
     if !possible.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIP: needs unshare(1), ip(8) and the right to mount");
+        skip("needs unshare(1), ip(8) and the right to mount");
         return false;
     }
     let own = std::env::current_exe().expect("we are a file");
@@ -152,7 +152,7 @@ fn what_a_full_disk_makes_us_drop_is_counted_to_the_record() {
     fs::remove_file(daemon.setup().path("small/filler")).expect("it is there");
     // The disk takes 1 MiB of what is queued, and the rest still waits.
     wait_for("room", || user.octets().len() > 900_000);
-    let number = |counters: &crate::support::Counters, name: &str| {
+    let number = |counters: &Counters, name: &str| {
         counters.output("small/user")[name]
             .as_u64()
             .expect("a number")

@@ -9,7 +9,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{DEADLINE, Daemon, Lines, Setup, gunzip, output_of, wait_for};
+use crate::support::{DEADLINE, Daemon, Lines, Setup, gunzip, has_suffix, output_of, wait_for};
 
 /// The rotated files of `log` and then itself: from the oldest to the newest.
 fn generations(setup: &Setup) -> Vec<String> {
@@ -48,7 +48,7 @@ fn ages(setup: &Setup) -> Vec<u32> {
 /// What a generation holds.
 fn content(setup: &Setup, name: &str) -> String {
     let path = setup.path(name);
-    let octets = if name.ends_with(".gz") {
+    let octets = if has_suffix(name, "gz") {
         gunzip(&path)
     } else {
         fs::read(&path).unwrap_or_default()
@@ -84,7 +84,7 @@ fn wait_for_compression(setup: &Setup) {
             .any(|entry| {
                 entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".log"))
             });
-        let plain = |name: &String| name != "log" && name != "log.0" && !name.ends_with(".gz");
+        let plain = |name: &String| name != "log" && name != "log.0" && !has_suffix(name, "gz");
         !hidden && !generations(setup).iter().any(plain)
     });
 }

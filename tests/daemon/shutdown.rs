@@ -42,7 +42,7 @@ fn sigterm_and_sigint_end_it_well() {
 fn everything_that_was_accepted_is_written_before_the_end() {
     let daemon = Daemon::start("user.*\t-{dir}/user\n");
     let mut stream = daemon.tcp();
-    let lines: String = (0..2000)
+    let lines: Vec<_> = (0..2000)
         .map(|number| format!("<13>tcp: number {number}.\n"))
         .collect();
     stream
@@ -55,7 +55,9 @@ fn everything_that_was_accepted_is_written_before_the_end() {
     for number in 0..200 {
         daemon.udp(format!("<13>udp: number {number}."));
     }
-    stream.write_all(lines.as_bytes()).expect("it takes it");
+    stream
+        .write_all(lines.concat().as_bytes())
+        .expect("it takes it");
     let setup = daemon.stop();
     let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
     for (tag, count) in [("unix", 5000), ("udp", 200), ("tcp", 2000)] {

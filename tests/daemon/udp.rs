@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 
-use crate::support::{Daemon, Setup};
+use crate::support::{Daemon, Setup, skip, wait_for};
 
 #[test]
 fn a_datagram_is_a_record_under_the_address_of_its_sender() {
@@ -22,7 +22,7 @@ fn a_datagram_is_a_record_under_the_address_of_its_sender() {
 #[test]
 fn ipv6_is_heard_too() {
     if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        eprintln!("SKIP: this host has no IPv6");
+        skip("this host has no IPv6");
         return;
     }
     let daemon = Setup::new("user.*\t{dir}/user\n")
@@ -101,7 +101,7 @@ fn the_access_list_lets_in_whom_it_names_and_nobody_else() {
     daemon.unix("<13>app: local");
     daemon.file("user").wait_for("app: local");
     let denied = || daemon.counters().input("udp://")["rejected"]["acl"] == 100;
-    crate::support::wait_for("100 rejections", denied);
+    wait_for("100 rejections", denied);
     assert_eq!(daemon.file("user").lines().len(), 1);
     let told = daemon
         .stderr()
@@ -126,7 +126,7 @@ fn the_access_list_lets_in_whom_it_names_and_nobody_else() {
     daemon.tcp_stream("<13>app: over TCP\n");
     daemon.file("user").wait_for("over TCP");
     let denied = || daemon.counters().input("udp://")["rejected"]["acl"] == 1;
-    crate::support::wait_for("a rejection", denied);
+    wait_for("a rejection", denied);
     daemon.finish();
 }
 
@@ -144,7 +144,7 @@ fn a_burst_keeps_its_order_and_is_written_or_counted() {
             .zip(input["kernel_dropped"].as_u64());
         seen.is_some_and(|(received, dropped)| received + dropped == 2000)
     };
-    crate::support::wait_for("all 2000 to be counted", counted);
+    wait_for("all 2000 to be counted", counted);
     let written = daemon.quiet().output("/user")["written"]
         .as_u64()
         .expect("a number");

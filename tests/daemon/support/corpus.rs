@@ -22,7 +22,7 @@ pub(crate) fn read(file: &str) -> Option<Vec<u8>> {
         .join("../shared/corpus")
         .join(file);
     fs::read(&path)
-        .inspect_err(|error| eprintln!("SKIP: {}: {error}", path.display()))
+        .inspect_err(|error| super::skip(&format!("{}: {error}", path.display())))
         .ok()
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, ExitStatus};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Counters, DEADLINE, Lines, LogFile, Setup, within};
+use super::{Counters, DEADLINE, Lines, LogFile, Setup, has_suffix, within};
 
 /// The resident memory that no test may exceed, in KiB: the budget of 64 MiB, and room for a program
 /// with debug assertions.
@@ -236,7 +236,7 @@ impl Daemon {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            let is_log = path.is_file() && !name.ends_with(".gz") && !name.ends_with(".tmp");
+            let is_log = path.is_file() && !has_suffix(&name, "gz") && !has_suffix(&name, "tmp");
             let octets = if is_log {
                 fs::read(&path).unwrap_or_default()
             } else {

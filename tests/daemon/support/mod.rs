@@ -8,6 +8,7 @@ mod log_file;
 mod setup;
 mod wait;
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -30,6 +31,13 @@ pub(crate) fn counted(text: &str) -> String {
     format!("{} {text}", text.len())
 }
 
+/// Whether the name of a file ends in `.suffix`.
+pub(crate) fn has_suffix(name: &str, suffix: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == suffix)
+}
+
 /// The output of a tool that must succeed.
 pub(crate) fn output_of(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("the tool is installed");
@@ -45,6 +53,11 @@ pub(crate) fn output_of(command: &mut Command) -> Vec<u8> {
 pub(crate) fn gunzip(path: &Path) -> Vec<u8> {
     output_of(Command::new("gzip").arg("-t").arg(path));
     output_of(Command::new("gzip").arg("-dc").arg(path))
+}
+
+/// Says that a test is left out, past the capture of the test harness, which shows only failures.
+pub(crate) fn skip(why: &str) {
+    writeln!(io::stderr(), "SKIP: {why}").expect("stderr is open");
 }
 
 /// Sends one message with the `logger` of util-linux.
