@@ -38,6 +38,14 @@ impl Background {
         PathBuf::from(format!("/proc/{}/{name}", self.pid))
     }
 
+    /// SIGTERM, and its end. Whoever inherited it may take its time to reap it.
+    fn stop(self) {
+        kill(self.pid, Signal::SIGTERM).expect("it runs");
+        wait_for("its end", || fs::read_link(self.proc("exe")).is_err());
+        assert!(!self.setup.path("syslogd.pid").exists(), "left behind");
+        assert!(!self.setup.path("log.sock").exists(), "left behind");
+    }
+
     fn file(&self, name: &str) -> LogFile {
         LogFile::new(self.setup.path(name))
     }
@@ -101,10 +109,7 @@ fn the_command_returns_when_messages_are_received_and_the_daemon_has_left() {
     );
     assert_eq!(terminal, 0);
 
-    kill(daemon.pid, Signal::SIGTERM).expect("it runs");
-    wait_for("its end", || !daemon.setup.path("syslogd.pid").exists());
-    wait_for("its end", || kill(daemon.pid, None).is_err());
-    assert!(!daemon.setup.path("log.sock").exists());
+    daemon.stop();
 }
 
 #[test]
@@ -130,8 +135,7 @@ fn a_second_instance_refuses_and_names_the_first() {
     assert_eq!(text, format!("{}\n", first.pid));
     first.setup.send("log.sock", b"<13>app: still at work");
     first.file("user").wait_for("still at work");
-    kill(first.pid, Signal::SIGTERM).expect("it runs");
-    wait_for("its end", || kill(first.pid, None).is_err());
+    first.stop();
 }
 
 #[test]
@@ -169,8 +173,7 @@ fn mistakes_in_the_configuration_are_shown_by_the_command_that_starts_it() {
     };
     daemon.setup.send("log.sock", b"<13>app: hello");
     daemon.file("user").wait_for("hello");
-    kill(daemon.pid, Signal::SIGTERM).expect("it runs");
-    wait_for("its end", || kill(daemon.pid, None).is_err());
+    daemon.stop();
 }
 
 #[test]
@@ -179,8 +182,7 @@ fn relative_paths_are_those_of_where_it_was_started() {
     let daemon = Background::start(setup);
     daemon.setup.send("relative.sock", b"<13>app: hello");
     daemon.file("user").wait_for("hello");
-    kill(daemon.pid, Signal::SIGTERM).expect("it runs");
-    wait_for("its end", || kill(daemon.pid, None).is_err());
+    daemon.stop();
 }
 
 #[test]

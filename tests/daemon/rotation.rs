@@ -151,7 +151,7 @@ fn nothing_is_lost_or_doubled_and_tail_misses_nothing() {
 
 #[test]
 fn unpaced_load_loses_nothing_either() {
-    let daemon = Daemon::start("user.*\t-{dir}/log\t;rotate=16k:200\n");
+    let daemon = Daemon::start("user.*\t-{dir}/log\t;rotate=64k:200\n");
     for number in 0..20_000 {
         daemon.unix(format!("<13>app: number {number}."));
     }
