@@ -109,35 +109,20 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// Reads any octets, in time linear in their number. [`trim`] them first.
     pub fn parse(octets: &'a [u8], sender: Sender<'_>) -> Self {
-        let Ok((rest, digits)) = pri_digits(octets) else {
-            // "Use the BFG!" has no PRI, which is no fault; "<192>" has a bad one.
-            let flags = Flags::of(Flag::BadPri, octets.first() == Some(&b'<'));
-            return Self::of(Pri::DEFAULT, Header::bare(octets, flags));
-        };
-        let Some(pri) = timestamp::number(digits)
-            .and_then(|value| u8::try_from(value).ok())
-            .and_then(Pri::new)
-        else {
-            return Self::of(
-                Pri::DEFAULT,
-                Header::bare(octets, Flags::of(Flag::BadPri, true)),
-            );
-        };
-        let mut header = rfc5424::read(rest).unwrap_or_else(|| rfc3164::read(rest, sender));
-        // RFC 5424 6.2.1 forbids a leading zero and RFC 3164 4.1.1 calls <00> unidentifiable; the number
-        // is clear all the same, and nothing is lost by taking it.
-        if let [b'0', _, ..] = digits {
-            header.flags.insert(Flag::PriLeadingZero);
-        }
-        Self::of(pri, header)
-    }
-
-    fn of(pri: Pri, header: Header<'a>) -> Self {
-        Self {
-            pri,
+        let (pri, rest, flags) = pri(octets);
+        let mut message = Self {
+            pri: pri.unwrap_or(Pri::DEFAULT),
             cut: 0,
-            header,
+            header: Header::bare(rest, flags),
+        };
+        if pri.is_some() {
+            let header = &mut message.header;
+            if !rfc5424::read(rest, header) {
+                rfc3164::read(rest, sender, header);
+            }
+            header.flags.extend(flags);
         }
+        message
     }
 
     /// The same message under another PRI (`kern` from user space becomes `user`).
@@ -269,6 +254,25 @@ pub fn utf8_cut(octets: &[u8], limit: usize) -> usize {
 
 fn is_continuation(octet: u8) -> bool {
     octet & 0xc0 == 0x80
+}
+
+/// PRI, if there is one, the octets after it or else all of them, and what is odd about it.
+fn pri(octets: &[u8]) -> (Option<Pri>, &[u8], Flags) {
+    let Ok((rest, digits)) = pri_digits(octets) else {
+        // "Use the BFG!" has no PRI, which is no fault; "<192>" has a bad one.
+        let bad = Flags::of(Flag::BadPri, octets.first() == Some(&b'<'));
+        return (None, octets, bad);
+    };
+    let value = timestamp::number(digits).and_then(|value| u8::try_from(value).ok());
+    match value.and_then(Pri::new) {
+        // RFC 5424 6.2.1 forbids a leading zero and RFC 3164 4.1.1 calls <00> unidentifiable; the number
+        // is clear all the same, and nothing is lost by taking it.
+        Some(pri) => {
+            let zero = Flags::of(Flag::PriLeadingZero, matches!(digits, [b'0', _, ..]));
+            (Some(pri), rest, zero)
+        }
+        None => (None, octets, Flags::of(Flag::BadPri, true)),
+    }
 }
 
 /// PRI = "<" PRIVAL ">", PRIVAL = 1*3DIGIT (RFC 5424 6).

@@ -19,16 +19,14 @@ use nom::sequence::terminated;
 use super::timestamp::{self, Figures};
 use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, Sender, limited};
 
-/// Reads what follows PRI.
-pub(super) fn read<'a>(octets: &'a [u8], sender: Sender<'_>) -> Header<'a> {
+/// Reads what follows PRI into a bare header.
+pub(super) fn read<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
     let spaced = octets.strip_prefix(b" ");
     let rest = spaced.unwrap_or(octets);
-    let mut header = Header::bare(octets, Flags::of(Flag::LenientSpace, spaced.is_some()));
     header.form = Form::Rfc3164;
-    if stamped(rest, sender, &mut header) || unstamped(rest, &mut header) {
-        header
-    } else {
-        Header::bare(octets, Flags::EMPTY)
+    header.flags = Flags::of(Flag::LenientSpace, spaced.is_some());
+    if !(stamped(rest, sender, header) || unstamped(rest, header)) {
+        *header = Header::bare(octets, Flags::EMPTY);
     }
 }
 
@@ -170,6 +168,10 @@ fn zone_and_year<'a>(
     cisco: bool,
     figures: &mut Figures,
 ) -> Result<&'a [u8], UnknownZone> {
+    // Nearly always HOSTNAME follows, in small letters, or Cisco's colon.
+    if !matches!(octets, [b' ', b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-', ..]) {
+        return Ok(octets);
+    }
     let mut rest = octets;
     if let Some((half @ (b"AM" | b"PM"), after)) = word(rest) {
         figures.twelve_hours(half == b"PM");
@@ -201,10 +203,6 @@ fn word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let [b' ', rest @ ..] = octets else {
         return None;
     };
-    // Nearly always this is HOSTNAME, in small letters.
-    if !matches!(rest, [b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-', ..]) {
-        return None;
-    }
     let end = rest
         .iter()
         .take(WORD_LIMIT)
@@ -257,18 +255,20 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
     if rest.len() != octets.len() {
         header.flags.insert(Flag::LenientSpace);
     }
-    // BSD's repeat line has neither HOSTNAME nor TAG.
-    if rest.starts_with(b"last message repeated ") {
-        return header.texted(rest);
-    }
-    let relayed = rest
-        .strip_prefix(b"Message forwarded from ")
-        .or_else(|| rest.strip_prefix(b"Forwarded from "));
-    if let Some((hostname, rest)) = relayed.and_then(before_colon)
-        && memchr(b' ', hostname).is_none()
-    {
-        header.hostname = limited(hostname, HOSTNAME_LIMIT, &mut header.flags);
-        return header.tagged(rest, Tags::Word);
+    if let [b'l' | b'M' | b'F', ..] = rest {
+        // BSD's repeat line has neither HOSTNAME nor TAG.
+        if rest.starts_with(b"last message repeated ") {
+            return header.texted(rest);
+        }
+        let relayed = rest
+            .strip_prefix(b"Message forwarded from ")
+            .or_else(|| rest.strip_prefix(b"Forwarded from "));
+        if let Some((hostname, rest)) = relayed.and_then(before_colon)
+            && memchr(b' ', hostname).is_none()
+        {
+            header.hostname = limited(hostname, HOSTNAME_LIMIT, &mut header.flags);
+            return header.tagged(rest, Tags::Word);
+        }
     }
     let Some((word, [_, after @ ..])) =
         memchr(b' ', rest).and_then(|end| rest.split_at_checked(end))
@@ -352,7 +352,7 @@ impl<'a> Header<'a> {
         self.texted(octets);
         let end = octets
             .iter()
-            .position(|octet| !is_tag_octet(*octet))
+            .position(|octet| ENDS_TAG[usize::from(*octet)])
             .unwrap_or(octets.len());
         let Some((name, after)) = octets.split_at_checked(end) else {
             return;
@@ -402,9 +402,18 @@ impl<'a> Header<'a> {
 }
 
 /// RFC 3164 4.1.3 allows letters and digits; the world uses whatever prints.
-fn is_tag_octet(octet: u8) -> bool {
-    octet > b' ' && !matches!(octet, b':' | b'[' | 0x7f)
-}
+const ENDS_TAG: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut octet = 0;
+    while octet <= b' ' {
+        ends[octet as usize] = true;
+        octet += 1;
+    }
+    ends[b':' as usize] = true;
+    ends[b'[' as usize] = true;
+    ends[0x7f] = true;
+    ends
+};
 
 /// RFC 3164 4.1.3 says 32, and nobody obeys.
 const TAG_LIMIT: usize = 255;

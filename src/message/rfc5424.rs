@@ -15,28 +15,33 @@ use nom::sequence::terminated;
 use super::structured_data::structured_data;
 use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, limited, timestamp};
 
-/// Reads what follows PRI; `None` if it does not begin as RFC 5424 does.
+/// Reads what follows PRI into a bare header; false if it does not begin as RFC 5424 does.
 ///
 /// What does begin so and breaks off is [`Form::Bare`]: then nothing after PRI can be trusted.
-pub(super) fn read(octets: &[u8]) -> Option<Header<'_>> {
-    let (rest, version) = version(octets).ok()?;
+pub(super) fn read<'a>(octets: &'a [u8], header: &mut Header<'a>) -> bool {
+    let Ok((rest, version)) = version(octets) else {
+        return false;
+    };
     if version == b"1" {
-        let header = header(octets, rest);
-        Some(header.unwrap_or_else(|| Header::bare(octets, Flags::of(Flag::BadHeader, true))))
+        if fields(rest, header).is_none() {
+            *header = Header::bare(octets, Flags::of(Flag::BadHeader, true));
+        }
+        true
     } else if looks_like_timestamp(rest) {
-        Some(Header::bare(octets, Flags::of(Flag::UnknownVersion, true)))
+        header.flags.insert(Flag::UnknownVersion);
+        true
     } else {
-        None
+        false
     }
 }
 
-fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
-    let (rest, stamp) = field(rest).ok()?;
+/// TIMESTAMP to MSG; `None` if it breaks off, and then the header is half written.
+fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
+    let (rest, stamp) = field(octets).ok()?;
     let (rest, hostname) = field(rest).ok()?;
     let (rest, app_name) = field(rest).ok()?;
     let (rest, proc_id) = field(rest).ok()?;
     let (rest, msg_id) = field(rest).ok()?;
-    let mut header = Header::bare(octets, Flags::EMPTY);
     header.form = Form::Rfc5424;
     if stamp != NILVALUE {
         let read = timestamp::rfc5424(stamp)?;
@@ -74,7 +79,7 @@ fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
     header.bom = msg.starts_with(BOM);
     header.msg = msg.strip_prefix(BOM).unwrap_or(msg);
     header.text = header.msg;
-    Some(header)
+    Some(())
 }
 
 /// VERSION SP; VERSION is checked by the caller.

@@ -181,7 +181,7 @@ fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
             return Err(nom::Err::Error(()));
         };
         match found {
-            [b'\\', _, after @ ..] => rest = after,
+            [b'\\', ..] => rest = after_escapes(found).ok_or(nom::Err::Error(()))?,
             [b'"', after @ ..] => {
                 let length = value
                     .len()
@@ -193,6 +193,17 @@ fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
             _ => return Err(nom::Err::Error(())),
         }
     }
+}
+
+/// The octets after the escapes at the front; `None` if a backslash is the last octet.
+///
+/// Without a search from one to the next, so that a value of backslashes costs no more than any other.
+fn after_escapes(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets;
+    while let [b'\\', after @ ..] = rest {
+        rest = after.get(1..)?;
+    }
+    Some(rest)
 }
 
 /// SD-NAME, which we take up to [`NAME_LIMIT`] octets, as others do: else the values would be lost.

@@ -280,9 +280,9 @@ fn bsd(octets: &[u8]) -> Option<(Figures, &[u8])> {
     let (month, lenient) = month([*m1, *m2, *m3])?;
     let (day, rest) = match rest {
         [b' ', d @ b'0'..=b'9', b' ', rest @ ..] | [d @ b'0'..=b'9', b' ', rest @ ..] => {
-            (two(b'0', *d)?, rest)
+            ([b'0', *d], rest)
         }
-        [d1, d2, b' ', rest @ ..] => (two(*d1, *d2)?, rest),
+        [d1, d2, b' ', rest @ ..] => ([*d1, *d2], rest),
         _ => return None,
     };
     let (year, rest) = match rest {
@@ -292,25 +292,27 @@ fn bsd(octets: &[u8]) -> Option<(Figures, &[u8])> {
     let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = rest else {
         return None;
     };
+    let [day, hour, minute, second] = pairs([day, [*h1, *h2], [*n1, *n2], [*s1, *s2]])?;
     let mut figures = Figures {
         year,
         month,
         day,
-        hour: two(*h1, *h2)?,
-        minute: two(*n1, *n2)?,
-        second: two(*s1, *s2)?,
+        hour,
+        minute,
+        second,
         micros: 0,
         offset: None,
         broken: false,
         flags: Flags::of(Flag::TimestampLenient, lenient),
     };
     let rest = match rest {
+        [] | [b' ' | b':', ..] => rest,
         [b'.', ..] => fraction(rest, &mut figures),
         [b',', ..] => {
             figures.flags.insert(Flag::TimestampLenient);
             fraction(rest, &mut figures)
         }
-        _ => rest,
+        _ => return None,
     };
     matches!(rest, [] | [b' ' | b':', ..]).then_some((figures, rest))
 }
@@ -361,13 +363,25 @@ fn rfc3339(word: &[u8]) -> Option<(Figures, u8)> {
     else {
         return None;
     };
+    let [century, year, month, day, hour, minute, second] = pairs([
+        [*y1, *y2],
+        [*y3, *y4],
+        [*m1, *m2],
+        [*d1, *d2],
+        [*h1, *h2],
+        [*n1, *n2],
+        [*s1, *s2],
+    ])?;
+    let year = u16::from(century)
+        .wrapping_mul(100)
+        .wrapping_add(u16::from(year));
     let mut figures = Figures {
-        year: Some(number(&[*y1, *y2, *y3, *y4])?),
-        month: two(*m1, *m2)?,
-        day: two(*d1, *d2)?,
-        hour: two(*h1, *h2)?,
-        minute: two(*n1, *n2)?,
-        second: two(*s1, *s2)?,
+        year: Some(year),
+        month,
+        day,
+        hour,
+        minute,
+        second,
         micros: 0,
         offset: None,
         broken: false,
@@ -421,16 +435,13 @@ fn fraction<'a>(octets: &'a [u8], figures: &mut Figures) -> &'a [u8] {
         figures.flags.insert(Flag::TimestampPrecisionTruncated);
     }
     let (digits, rest) = digits.split_at_checked(length).unwrap_or((digits, b""));
-    figures.micros =
-        digits
-            .iter()
-            .chain(std::iter::repeat(&b'0'))
-            .take(6)
-            .fold(0, |micros: u32, digit| {
-                micros
-                    .wrapping_mul(10)
-                    .wrapping_add(u32::from(digit.wrapping_sub(b'0')))
-            });
+    let places = [100_000, 10_000, 1000, 100, 10, 1];
+    figures.micros = digits
+        .iter()
+        .zip(places)
+        .fold(0, |micros: u32, (digit, place)| {
+            micros.wrapping_add(u32::from(digit.wrapping_sub(b'0')).wrapping_mul(place))
+        });
     rest
 }
 
@@ -472,8 +483,16 @@ fn days_in(month: u8, year: Option<u16>) -> u8 {
 
 /// The number that two digits write.
 fn two(tens: u8, units: u8) -> Option<u8> {
-    let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
-    (tens <= 9 && units <= 9).then(|| tens.wrapping_mul(10).wrapping_add(units))
+    pairs([[tens, units]]).map(|[value]| value)
+}
+
+/// The numbers that pairs of digits write, if all are digits: one test for all of them.
+fn pairs<const N: usize>(octets: [[u8; 2]; N]) -> Option<[u8; N]> {
+    let digits = octets.map(|pair| pair.map(|octet| octet.wrapping_sub(b'0')));
+    let largest = digits
+        .iter()
+        .fold(0, |largest, [tens, units]| largest.max(*tens).max(*units));
+    (largest <= 9).then(|| digits.map(|[tens, units]| tens.wrapping_mul(10).wrapping_add(units)))
 }
 
 /// The number that one to four digits write.
