@@ -13,6 +13,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::message::Flag;
+
 /// Why an input refused what it received.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Rejection {
@@ -111,6 +113,10 @@ pub struct InputCounters {
     pub unmatched: Counter,
     /// Messages cut at the size limit (they count as routed or unmatched too).
     pub truncated: Counter,
+    /// Messages that were odd in some way, by [`Flag`](crate::message::Flag); they count elsewhere too.
+    noted: [Counter; Flag::COUNT],
+    /// Messages of `kern` that did not come from the kernel, and became `user`.
+    pub kern_remapped: Counter,
     /// Datagrams that the kernel dropped before we could read them; not in `received`.
     pub kernel_dropped: Counter,
     rejected: [Counter; Rejection::COUNT],
@@ -120,6 +126,11 @@ impl InputCounters {
     /// The counter of one reason.
     pub fn rejected(&self, why: Rejection) -> &Counter {
         &self.rejected[why as usize]
+    }
+
+    /// The counter of one oddity.
+    pub fn noted(&self, flag: Flag) -> &Counter {
+        &self.noted[flag as usize]
     }
 
     /// All that was refused, whatever the reason.

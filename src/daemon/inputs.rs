@@ -1,7 +1,7 @@
 //! The inputs that run: bound sockets, their threads, and their end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,19 +58,39 @@ enum Socket {
 }
 
 impl Opened {
-    /// Binds a socket.
+    /// Binds the sockets at these addresses: all of them, or none.
+    ///
+    /// The wildcard of IPv6 is left out where the kernel has no IPv6: one word asks for it together with
+    /// that of IPv4.
     ///
     /// # Errors
-    /// The sentence about why it cannot be had.
-    pub fn new(wanted: &ListenAddress) -> Result<Self, String> {
-        Self::bind(wanted)
-            .map(|(bound, socket, place)| Self {
-                wanted: wanted.clone(),
-                bound,
-                socket,
-                place,
-            })
-            .map_err(|error| format!("cannot listen on {wanted}: {error}"))
+    /// The sentence about the first that cannot be had.
+    pub fn all<'a>(
+        addresses: impl Iterator<Item = &'a ListenAddress>,
+    ) -> Result<Vec<Self>, String> {
+        let mut opened = Vec::new();
+        for wanted in addresses {
+            match Self::new(wanted) {
+                Ok(socket) => opened.push(socket),
+                Err(error) if is_missing_ipv6(wanted, &error) => {
+                    tracing::info!("not listening on {wanted}: {error}");
+                }
+                Err(error) => {
+                    opened.into_iter().for_each(Self::discard);
+                    return Err(format!("cannot listen on {wanted}: {error}"));
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    fn new(wanted: &ListenAddress) -> io::Result<Self> {
+        Self::bind(wanted).map(|(bound, socket, place)| Self {
+            wanted: wanted.clone(),
+            bound,
+            socket,
+            place,
+        })
     }
 
     fn bind(wanted: &ListenAddress) -> io::Result<(ListenAddress, Socket, Option<unix::Place>)> {
@@ -107,6 +127,16 @@ impl Opened {
         if let Some(place) = &self.place {
             place.remove();
         }
+    }
+}
+
+fn is_missing_ipv6(wanted: &ListenAddress, error: &io::Error) -> bool {
+    let missing = [libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL].map(Some);
+    match wanted {
+        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => {
+            address.ip() == Ipv6Addr::UNSPECIFIED && missing.contains(&error.raw_os_error())
+        }
+        ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => false,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::plan::{OutputPlan, Plan};
 use crate::config::Destination;
@@ -17,6 +18,9 @@ const MEMORY: usize = 64 << 20;
 
 /// A queue holds at least this much, however many there are.
 const LEAST: usize = 1 << 20;
+
+/// Beyond the deadline, for workers that are just finishing.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// An output at work.
 #[derive(Debug)]
@@ -149,27 +153,41 @@ impl Outputs {
 
     /// Lets every output write what it holds, until `deadline`. The table must be gone by then.
     ///
-    /// Returns how many records were lost because the time was over.
+    /// Returns how many records were lost because the time was over. An output that hangs in a system
+    /// call is left behind, with what it holds.
     pub fn stop(&mut self, deadline: Instant) -> u64 {
+        let mut counters = Vec::new();
         let mut workers = Vec::new();
         for running in self.running.drain(..) {
             running.inbox.stop_by(deadline);
-            workers.push((running.counters, running.worker));
+            counters.push(running.counters);
+            workers.push(running.worker);
         }
-        workers.extend(
-            self.leaving
-                .drain(..)
-                .map(|(_, counters, worker)| (counters, worker)),
-        );
-        let lost = |counters: &OutputCounters| counters.dropped(Loss::Shutdown).get();
-        let mut in_all = 0;
-        for (counters, worker) in workers {
-            if worker.join().is_err() {
-                tracing::error!("the worker of an output had panicked");
-            }
-            in_all += lost(&counters);
+        for (_, old, worker) in self.leaving.drain(..) {
+            counters.push(old);
+            workers.push(worker);
         }
-        in_all
+        let (done, all_done) = mpsc::sync_channel(1);
+        let join = move || {
+            let panicked = workers
+                .into_iter()
+                .filter_map(|worker| worker.join().err())
+                .count();
+            // Nobody listens any more once the deadline has passed.
+            _ = done.send(panicked);
+        };
+        let joiner = thread::Builder::new().name("joiner".into()).spawn(join);
+        let patience = deadline.saturating_duration_since(Instant::now()) + GRACE;
+        match joiner.map(|_| all_done.recv_timeout(patience)) {
+            Ok(Ok(0)) => {}
+            Ok(Ok(panicked)) => tracing::error!("{panicked} workers of outputs had panicked"),
+            Ok(Err(_)) => tracing::error!("an output hangs, and is left behind"),
+            Err(error) => tracing::error!("cannot wait for the outputs: {error}"),
+        }
+        let lost = |counters: &Arc<OutputCounters>| {
+            counters.dropped(Loss::Shutdown).get() + counters.queued()
+        };
+        counters.iter().map(lost).sum()
     }
 }
 

@@ -46,7 +46,7 @@ impl Running {
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
-        let opened = open_all(plan.listens.iter().cloned()).map_err(StartError::Input)?;
+        let opened = Opened::all(plan.listens.iter()).map_err(StartError::Input)?;
         let host = HostName::read();
         let names = if arguments.no_dns {
             PeerNames::numeric()
@@ -137,9 +137,8 @@ impl Running {
         let fresh = plan
             .listens
             .iter()
-            .filter(|address| !served.contains(address))
-            .cloned();
-        let opened = open_all(fresh)?;
+            .filter(|address| !served.contains(address));
+        let opened = Opened::all(fresh)?;
         let host = HostName::read();
         let policy = policy(&self.arguments, &host);
         let table = match self
@@ -233,20 +232,6 @@ fn warn(plan: &Plan) {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-}
-
-fn open_all(addresses: impl Iterator<Item = config::ListenAddress>) -> Result<Vec<Opened>, String> {
-    let mut opened = Vec::new();
-    for address in addresses {
-        match Opened::new(&address) {
-            Ok(socket) => opened.push(socket),
-            Err(why) => {
-                opened.into_iter().for_each(Opened::discard);
-                return Err(why);
-            }
-        }
-    }
-    Ok(opened)
 }
 
 fn policy(arguments: &Arguments, host: &HostName) -> Policy {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::counters::{InputCounters, Loss, OutputCounters, Rejection};
+use crate::message::Flag;
 
 /// The counters of everything that runs, by name.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,7 @@ impl Statistics {
             _ = write!(
                 json,
                 "{comma}\n    {{\"name\": {}, \"received\": {}, \"routed\": {}, \"unmatched\": {}, \
-                 \"rejected\": {}, \"truncated\": {}, \"kernel_dropped\": {}}}",
+                 \"rejected\": {}, \"truncated\": {}, \"kernel_dropped\": {}, \"noted\": {}}}",
                 quoted(name),
                 counters.received.get(),
                 counters.routed.get(),
@@ -37,6 +38,7 @@ impl Statistics {
                 object(&rejected),
                 counters.truncated.get(),
                 counters.kernel_dropped.get(),
+                object(&noted(counters)),
             );
         }
         json.push_str("\n  ],\n  \"outputs\": [");
@@ -112,6 +114,18 @@ impl Statistics {
         fs::rename(&temporary, &path)?;
         Ok(path)
     }
+}
+
+/// The oddities that occurred.
+fn noted(counters: &InputCounters) -> Vec<(&'static str, u64)> {
+    let flags = Flag::ALL
+        .into_iter()
+        .map(|flag| (flag.name(), counters.noted(flag).get()));
+    let remapped = ("kern_remapped", counters.kern_remapped.get());
+    flags
+        .chain([remapped])
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn object(members: &[(&str, u64)]) -> String {

@@ -9,7 +9,7 @@ use super::peer::PeerNames;
 use super::shard::{Live, Peer, Shard, Tally};
 use crate::counters::InputCounters;
 use crate::pri::{Facility, Pri, Severity};
-use crate::route::{Class, MARK, lanes::Fate};
+use crate::route::{Class, MARK};
 
 /// The way in for our own messages; cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,10 +44,7 @@ impl Internal {
         // Rare enough for blocks of its own, which leave no table behind that somebody waits for.
         let mut shard = Shard::new(Arc::clone(&self.live), &self.names);
         let mut tally = Tally::default();
-        match shard.deliver(line.as_bytes(), 0, Peer::Local, class) {
-            Fate::Routed => tally.routed(),
-            Fate::Unmatched => tally.unmatched(),
-        }
+        shard.deliver(line.as_bytes(), 0, Peer::Local, class, &mut tally);
         tally.count(&self.counters);
         shard.hand_over_by_force();
     }

@@ -19,11 +19,11 @@ use super::acl::{AccessList, Carrier};
 use super::peer::{PeerHandle, PeerNames};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
-use crate::message::{self, Message, Sender};
+use crate::message::{self, Flag, Message, Sender};
 use crate::route::filter::Scene;
 use crate::route::inbox::Inbox;
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
-use crate::route::{Class, RoutingTable};
+use crate::route::{Class, Policy, RoutingTable};
 
 /// The routing table in force; a reload stores another one.
 pub type Live = Arc<ArcSwap<RoutingTable>>;
@@ -67,19 +67,27 @@ pub struct Tally {
     unmatched: u64,
     truncated: u64,
     empty: u64,
+    kern_remapped: u64,
+    /// Whether any of `noted` is not zero: hardly ever.
+    odd: bool,
+    noted: [u64; Flag::COUNT],
 }
 
 impl Tally {
-    /// One message that a rule took.
-    pub fn routed(&mut self) {
+    fn message(&mut self, message: &Message<'_>, fate: Fate) {
         self.received += 1;
-        self.routed += 1;
-    }
-
-    /// One message that no rule wanted.
-    pub fn unmatched(&mut self) {
-        self.received += 1;
-        self.unmatched += 1;
+        match fate {
+            Fate::Routed => self.routed += 1,
+            Fate::Unmatched => self.unmatched += 1,
+        }
+        self.truncated += u64::from(message.cut() > 0);
+        let flags = message.flags();
+        if !flags.is_empty() {
+            self.odd = true;
+            for flag in flags.iter() {
+                self.noted[flag as usize] += 1;
+            }
+        }
     }
 
     /// Adds the batch to the counters and begins anew.
@@ -89,6 +97,12 @@ impl Tally {
         counters.unmatched.add(self.unmatched);
         counters.truncated.add(self.truncated);
         counters.rejected(Rejection::Empty).add(self.empty);
+        counters.kern_remapped.add(self.kern_remapped);
+        if self.odd {
+            for (flag, count) in Flag::ALL.into_iter().zip(self.noted) {
+                counters.noted(flag).add(count);
+            }
+        }
         *self = Self::default();
     }
 }
@@ -98,6 +112,7 @@ impl Tally {
 pub struct Shard {
     live: Live,
     lanes: Lanes,
+    policy: Arc<Policy>,
     received: Received,
     /// When the oldest open record came, as far as known.
     opened: Option<Received>,
@@ -135,6 +150,7 @@ impl Shard {
         let (source, patience) = (Source::default(), Patience::new());
         Self {
             live,
+            policy: Arc::clone(lanes.table().policy()),
             lanes,
             received,
             opened: None,
@@ -153,6 +169,7 @@ impl Shard {
         if !Arc::ptr_eq(&table, self.lanes.table()) {
             // What the old table routed goes where it was routed to.
             self.hand_over_by_force();
+            self.policy = Arc::clone(table.policy());
             self.lanes.follow(Arc::clone(&table));
         }
     }
@@ -175,31 +192,43 @@ impl Shard {
             tally.empty += 1;
             return;
         }
-        tally.truncated += u64::from(cut > 0);
-        match self.deliver(octets, cut, peer, Class::Message) {
-            Fate::Routed => tally.routed(),
-            Fate::Unmatched => tally.unmatched(),
-        }
+        self.deliver(octets, cut, peer, Class::Message, tally);
     }
 
     /// Routes and formats one message.
-    pub fn deliver(&mut self, octets: &[u8], cut: u32, peer: Peer, class: Class) -> Fate {
-        let table = Arc::clone(self.lanes.table());
-        let policy = table.policy();
+    pub fn deliver(
+        &mut self,
+        octets: &[u8],
+        cut: u32,
+        peer: Peer,
+        class: Class,
+        tally: &mut Tally,
+    ) {
+        let Self {
+            lanes,
+            policy,
+            names,
+            source,
+            received,
+            begun,
+            opened,
+            ..
+        } = self;
         let own_name = &policy.hostname[..];
         let sender = match peer {
             Peer::Local | Peer::Kernel => Sender::Local { hostname: own_name },
             Peer::Remote(_) => Sender::Remote,
         };
         let message = Message::parse(octets, sender).with_cut(cut);
-        let pri = table.admitted(message.pri(), peer == Peer::Kernel);
+        let pri = policy.admitted(message.pri(), peer == Peer::Kernel);
+        tally.kern_remapped += u64::from(pri != message.pri());
         let message = message.with_pri(pri);
         let name;
         let (peer_name, source) = match peer {
             Peer::Local | Peer::Kernel => (own_name, own_name),
             Peer::Remote(address) => {
-                name = self.names.name(address.ip(), self.begun);
-                (&name[..], self.source.text(address.ip()))
+                name = names.name(address.ip(), *begun);
+                (&name[..], source.text(address.ip()))
             }
         };
         let claimed = if policy.hostname_from_message {
@@ -213,13 +242,11 @@ impl Shard {
             own_name,
         };
         let local = !matches!(peer, Peer::Remote(_));
-        let fate = self
-            .lanes
-            .deliver(&message, scene, local, class, self.received);
-        if fate == Fate::Routed && self.opened.is_none() {
-            self.opened = Some(self.received);
+        let fate = lanes.deliver(&message, scene, local, class, *received);
+        if fate == Fate::Routed && opened.is_none() {
+            *opened = Some(*received);
         }
-        fate
+        tally.message(&message, fate);
     }
 
     /// After a batch of datagrams: hands over what is full, or everything once it is late.

@@ -13,6 +13,7 @@ pub mod lanes;
 mod loss;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::format::Template;
@@ -74,7 +75,7 @@ pub struct RoutingTable {
     candidates: Box<[u32]>,
     rules: Box<[Rule]>,
     lanes: Box<[Lane]>,
-    policy: Policy,
+    policy: Arc<Policy>,
 }
 
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl RoutingTable {
             candidates,
             rules,
             lanes: lanes.into(),
-            policy,
+            policy: Arc::new(policy),
         }
     }
 
@@ -160,13 +161,15 @@ impl RoutingTable {
     }
 
     /// What goes with the rules.
-    pub fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }
+}
 
+impl Policy {
     /// The PRI of a message as the rules shall see it: `kern` is the kernel's alone, unless `-k`.
     pub fn admitted(&self, pri: Pri, from_kernel: bool) -> Pri {
-        if from_kernel || self.policy.keep_kern || pri.facility() != Facility::Kern {
+        if from_kernel || self.keep_kern || pri.facility() != Facility::Kern {
             return pri;
         }
         Pri::of(Facility::User, pri.severity())
