@@ -481,20 +481,17 @@ fn marks_go_where_a_selector_names_them_and_nowhere_by_their_pri() {
 #[test]
 fn kern_is_the_kernels_alone_unless_kept() {
     let pri = |value| Pri::new(value).expect("in range");
-    let table = |keep_kern| {
-        let policy = Policy {
-            keep_kern,
-            ..Policy::default()
-        };
-        RoutingTable::compile(&Config::default(), Vec::new(), |_| None, policy)
-    };
     for (keep_kern, from_kernel, came, want) in [
         (false, false, 3, 11), // kern.err becomes user.err
         (false, true, 3, 3),
         (true, false, 3, 3),
         (false, false, 38, 38), // only kern is special
     ] {
-        let got = table(keep_kern).admitted(pri(came), from_kernel);
+        let policy = Policy {
+            keep_kern,
+            ..Policy::default()
+        };
+        let got = policy.admitted(pri(came), from_kernel);
         assert_eq!(got.value(), want, "{keep_kern} {from_kernel} {came}");
     }
 }

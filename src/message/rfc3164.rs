@@ -270,9 +270,7 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
             return header.tagged(rest, Tags::Word);
         }
     }
-    let Some((word, [_, after @ ..])) =
-        memchr(b' ', rest).and_then(|end| rest.split_at_checked(end))
-    else {
+    let Some((word, [_, after @ ..])) = first_word(rest) else {
         // One word is content, and not a host that has nothing to say.
         return header.tagged(rest, Tags::Clear);
     };
@@ -303,7 +301,17 @@ fn hostname(word: &[u8]) -> Option<&[u8]> {
     if matches!(word, [] | [b'{' | b'"' | b'<' | b'(', ..]) {
         return None;
     }
-    (memchr3(b':', b'[', b'=', word).is_none() || is_ipv6(word)).then_some(word)
+    let plain = !word.iter().any(|octet| matches!(octet, b':' | b'[' | b'='));
+    (plain || is_ipv6(word)).then_some(word)
+}
+
+/// The octets up to the first SP, and from there; `None` if there is no SP.
+fn first_word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    // A HOSTNAME is short: looking at its octets costs less than calling a search.
+    let short = octets.iter().take(HOSTNAME_LIMIT);
+    let end = short.copied().position(|octet| octet == b' ');
+    let end = end.or_else(|| memchr(b' ', octets))?;
+    octets.split_at_checked(end)
 }
 
 /// An IPv6 address, with its scope (RFC 4007 11) or without.
