@@ -17,7 +17,7 @@ use nom::combinator::opt;
 use nom::sequence::terminated;
 
 use super::timestamp::{self, Figures};
-use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, Sender, limited};
+use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, Sender};
 
 /// Reads what follows PRI into a bare header.
 pub(super) fn read<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
@@ -45,9 +45,9 @@ fn stamped<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) ->
     header.reading = read.reading;
     if read.reading.is_some() {
         let length = marked.len().saturating_sub(rest.len());
-        header.timestamp = marked.get(..length).unwrap_or_default();
+        header.timestamp = header.span(marked.get(..length).unwrap_or_default());
     }
-    header.hostname = limited(cisco.hostname, HOSTNAME_LIMIT, &mut header.flags);
+    header.hostname = header.limited(cisco.hostname, HOSTNAME_LIMIT);
     match rest {
         // Cisco ends TIMESTAMP with a colon and leaves HOSTNAME out.
         [b':', rest @ ..] => {
@@ -266,7 +266,7 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
         if let Some((hostname, rest)) = relayed.and_then(before_colon)
             && memchr(b' ', hostname).is_none()
         {
-            header.hostname = limited(hostname, HOSTNAME_LIMIT, &mut header.flags);
+            header.hostname = header.limited(hostname, HOSTNAME_LIMIT);
             return header.tagged(rest, Tags::Word);
         }
     }
@@ -280,7 +280,7 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
         }
         Sender::Local { .. } | Sender::Remote => match hostname(word) {
             Some(hostname) => {
-                header.hostname = limited(hostname, HOSTNAME_LIMIT, &mut header.flags);
+                header.hostname = header.limited(hostname, HOSTNAME_LIMIT);
                 // Cisco ASA puts ` : ` between its name and the TAG.
                 let after = after
                     .strip_prefix(b": ")
@@ -351,8 +351,8 @@ enum Tags {
 impl<'a> Header<'a> {
     /// All of `octets` is text.
     fn texted(&mut self, octets: &'a [u8]) {
-        self.text = octets;
-        self.msg = octets;
+        self.text = self.end(octets);
+        self.msg = self.text;
     }
 
     /// Reads TAG, its separator and the text after it.
@@ -369,7 +369,7 @@ impl<'a> Header<'a> {
         match (name, after) {
             ([], [b':', rest @ ..]) => {
                 self.flags.extend(bad);
-                self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+                self.msg = self.end(rest.strip_prefix(b" ").unwrap_or(rest));
             }
             // JSON and XML begin a text, and never a TAG.
             ([] | [b'{' | b'"' | b'<', ..], _) => {}
@@ -382,21 +382,21 @@ impl<'a> Header<'a> {
                         if tags != Tags::Certain || rest.starts_with(b":") =>
                     {
                         self.name(name);
-                        self.proc_id = limited(proc_id, PROC_ID_LIMIT, &mut self.flags);
+                        self.proc_id = self.limited(proc_id, PROC_ID_LIMIT);
                         let rest = rest.strip_prefix(b":").unwrap_or(rest);
-                        self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+                        self.msg = self.end(rest.strip_prefix(b" ").unwrap_or(rest));
                     }
                     Some(_) | None => self.flags.extend(bad),
                 }
             }
             (_, [b':', rest @ ..]) if tags != Tags::Certain || matches!(rest, [] | [b' ', ..]) => {
                 self.name(name);
-                self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+                self.msg = self.end(rest.strip_prefix(b" ").unwrap_or(rest));
             }
             (_, [] | [b' ', ..]) => {
                 if tags == Tags::Word {
                     self.name(name);
-                    self.msg = after.get(1..).unwrap_or_default();
+                    self.msg = self.end(after.get(1..).unwrap_or_default());
                 }
             }
             // A control character ends no TAG, nor does a bare colon where nothing stands before it.
@@ -405,7 +405,7 @@ impl<'a> Header<'a> {
     }
 
     fn name(&mut self, name: &'a [u8]) {
-        self.app_name = limited(name, TAG_LIMIT, &mut self.flags);
+        self.app_name = self.limited(name, TAG_LIMIT);
     }
 }
 

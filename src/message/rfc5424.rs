@@ -13,7 +13,7 @@ use nom::bytes::complete::{tag, take_while_m_n};
 use nom::sequence::terminated;
 
 use super::structured_data::structured_data;
-use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, limited, timestamp};
+use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, timestamp};
 
 /// Reads what follows PRI into a bare header; false if it does not begin as RFC 5424 does.
 ///
@@ -48,14 +48,13 @@ fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
         header.flags.extend(read.flags);
         header.reading = read.reading;
         if read.reading.is_some() {
-            header.timestamp = stamp;
+            header.timestamp = header.span(stamp);
         }
     }
-    let flags = &mut header.flags;
-    header.hostname = limited(present(hostname), HOSTNAME_LIMIT, flags);
-    header.app_name = limited(present(app_name), APP_NAME_LIMIT, flags);
-    header.proc_id = limited(present(proc_id), PROC_ID_LIMIT, flags);
-    header.msg_id = limited(present(msg_id), MSG_ID_LIMIT, flags);
+    header.hostname = header.limited(present(hostname), HOSTNAME_LIMIT);
+    header.app_name = header.limited(present(app_name), APP_NAME_LIMIT);
+    header.proc_id = header.limited(present(proc_id), PROC_ID_LIMIT);
+    header.msg_id = header.limited(present(msg_id), MSG_ID_LIMIT);
 
     let msg = match rest {
         [b'-'] => &b""[..],
@@ -66,7 +65,7 @@ fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
             if let Some((octets @ [_, ..], after @ ([] | [b' ', ..]), odd)) = structured_data(rest)
             {
                 header.flags.extend(odd);
-                header.structured_data = octets;
+                header.structured_data = header.span(octets);
                 after.get(1..).unwrap_or_default()
             } else {
                 // No octet is lost: what should have been STRUCTURED-DATA becomes part of MSG.
@@ -77,7 +76,7 @@ fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
     };
     // RFC 5424 6.4: the BOM marks the text as UTF-8 and is not part of it.
     header.bom = msg.starts_with(BOM);
-    header.msg = msg.strip_prefix(BOM).unwrap_or(msg);
+    header.msg = header.end(msg.strip_prefix(BOM).unwrap_or(msg));
     header.text = header.msg;
     Some(())
 }
