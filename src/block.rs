@@ -39,11 +39,16 @@ pub struct Entry<'a> {
 pub struct Block {
     octets: BytesMut,
     records: Vec<Record>,
+    /// How many records there are of each severity, so that shedding finds them without a search.
+    severities: [u32; Severity::COUNT],
 }
 
 impl Block {
     /// A block with this many octets is handed over before the next record is added.
     pub const FULL: usize = 64 * 1024;
+
+    /// Allocated at once, so that growing does not double it: room for the record that makes it full.
+    pub const ROOM: usize = Self::FULL + 4096;
 
     /// All the octets of all the records, in order.
     pub fn octets(&self) -> &[u8] {
@@ -96,17 +101,40 @@ impl Block {
 
     /// Adds one record, which `write` appends to the octets; it returns how long the timestamp was.
     pub fn push(&mut self, pri: Pri, write: impl FnOnce(&mut BytesMut) -> usize) {
+        self.make_room();
         let body = write(&mut self.octets);
         self.close(pri, body);
+    }
+
+    fn make_room(&mut self) {
+        if self.octets.capacity() < Self::ROOM {
+            self.octets.reserve(Self::ROOM - self.octets.len());
+        }
     }
 
     /// Adds a copy of the last record of another block, which has the same format.
     pub fn push_copy_of_last(&mut self, other: &Self) {
         if let Some(record) = other.records.last() {
             let start = other.start_of(other.records.len() - 1);
+            self.make_room();
             self.octets
                 .extend_from_slice(&other.octets[start..record.end as usize]);
             self.close(record.pri, record.body as usize);
+        }
+    }
+
+    /// Adds copies of all records of another block, which has the same destination.
+    pub fn append(&mut self, other: &Self) {
+        let start = self.records.last().map_or(0, |record| record.end);
+        self.make_room();
+        self.octets.extend_from_slice(&other.octets);
+        let moved = other.records.iter().map(|record| Record {
+            end: record.end + start,
+            ..*record
+        });
+        self.records.extend(moved);
+        for (own, others) in self.severities.iter_mut().zip(other.severities) {
+            *own += others;
         }
     }
 
@@ -114,43 +142,63 @@ impl Block {
         let end = u32::try_from(self.octets.len()).expect("a block ends at 64 KiB or one record");
         let body = u32::try_from(body).expect("a timestamp is shorter than its block");
         self.records.push(Record { end, body, pri });
+        self.severities[pri.severity() as usize] += 1;
     }
 
-    /// How many octets fit without another allocation.
-    pub fn capacity(&self) -> usize {
-        self.octets.capacity()
+    /// How much memory it takes, in octets.
+    pub fn memory(&self) -> usize {
+        self.octets.capacity() + self.records.capacity() * size_of::<Record>()
     }
 
     /// Forgets all records but keeps the memory.
     pub fn clear(&mut self) {
         self.octets.clear();
         self.records.clear();
+        self.severities = [0; Severity::COUNT];
     }
 
     /// The least urgent severity in it.
     pub fn least_urgent(&self) -> Option<Severity> {
-        self.records
-            .iter()
-            .map(|record| record.pri.severity())
-            .max()
+        Severity::ALL
+            .into_iter()
+            .rev()
+            .find(|severity| self.holds(*severity))
     }
 
-    /// Removes every record of this severity; returns how many there were.
-    pub fn shed(&mut self, severity: Severity) -> usize {
-        let before = self.records.len();
-        let octets = std::mem::take(&mut self.octets);
-        let records = std::mem::take(&mut self.records);
-        let mut start = 0;
-        self.octets.reserve(octets.len());
-        for record in records {
-            let end = record.end as usize;
-            if record.pri.severity() != severity {
-                self.octets.extend_from_slice(&octets[start..end]);
-                self.close(record.pri, record.body as usize);
-            }
-            start = end;
+    /// Whether some record has this severity.
+    pub fn holds(&self, severity: Severity) -> bool {
+        self.severities[severity as usize] > 0
+    }
+
+    /// Removes records of this severity, the oldest first, until at least `room` octets are gone or none
+    /// is left; returns how many records that were.
+    pub fn shed(&mut self, severity: Severity, room: usize) -> usize {
+        let (mut start, mut gone) = (0, 0);
+        let mut kept = Self::default();
+        let goes = |gone: usize, record: &Record| gone < room && record.pri.severity() == severity;
+        for record in &self.records {
+            gone += if goes(gone, record) {
+                record.end as usize - start
+            } else {
+                0
+            };
+            start = record.end as usize;
         }
-        before - self.records.len()
+        // No more than what stays: this is to give memory back.
+        kept.octets.reserve(self.octets.len() - gone);
+        (start, gone) = (0, 0);
+        for record in &self.records {
+            let octets = &self.octets[start..record.end as usize];
+            if goes(gone, record) {
+                gone += octets.len();
+            } else {
+                kept.octets.extend_from_slice(octets);
+                kept.close(record.pri, record.body as usize);
+            }
+            start = record.end as usize;
+        }
+        let before = std::mem::replace(self, kept).len();
+        before - self.len()
     }
 }
 
@@ -196,9 +244,17 @@ mod tests {
         ];
         let mut block = block(&lines);
         assert_eq!(block.least_urgent(), Some(Severity::Debug));
-        assert_eq!(block.shed(Severity::Debug), 2);
+        assert_eq!(block.shed(Severity::Debug, 1), 1, "no more than needed");
+        assert_eq!(block.octets(), b"t a\nt ccc\nt d\n");
+        assert_eq!(block.shed(Severity::Debug, 100), 1);
         assert_eq!(block.octets(), b"t a\nt ccc\n");
         assert_eq!(block.get(1).map(|entry| entry.body), Some(&b"ccc\n"[..]));
-        assert_eq!(block.shed(Severity::Debug), 0);
+        assert_eq!(block.shed(Severity::Debug, 100), 0);
+        let mut longer = Block::default();
+        longer.append(&block);
+        longer.append(&block);
+        assert_eq!(longer.octets(), b"t a\nt ccc\nt a\nt ccc\n");
+        assert_eq!(longer.get(3).map(|entry| entry.body), Some(&b"ccc\n"[..]));
+        assert_eq!(longer.least_urgent(), Some(Severity::Warning));
     }
 }

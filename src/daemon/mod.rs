@@ -9,6 +9,7 @@
 pub mod check;
 pub mod daemonise;
 pub mod error;
+pub mod events;
 pub mod host;
 pub mod inputs;
 pub mod outputs;
@@ -18,18 +19,16 @@ pub mod running;
 pub mod statistics;
 pub mod try_out;
 
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use tokio::signal::unix::{SignalKind, signal as listen_for};
-use tokio::time::{Instant, interval_at};
 
 pub use error::StartError;
 
@@ -37,6 +36,7 @@ use crate::cli::{Arguments, DEFAULT_PID_FILE};
 use crate::input::internal::Internal;
 use crate::report::{self, Report};
 use daemonise::{Ready, Side, daemonise};
+use events::{Event, Events};
 use pid_file::PidFile;
 use running::Running;
 
@@ -68,7 +68,7 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
                 try_out.introduce(started.running.inputs());
             }
             ready.notify().map_err(StartError::Background)?;
-            started.serve()
+            Ok(started.serve())
         }
         Err(error) => {
             ready.fail(error.sysexit(), &error.to_string());
@@ -82,7 +82,7 @@ struct Started {
     running: Running,
     pid_file: PidFile,
     speaker: Speaker,
-    mark: u32,
+    events: Events,
 }
 
 impl Started {
@@ -96,6 +96,9 @@ impl Started {
         for warning in &arguments.warnings {
             tracing::warn!("{warning}");
         }
+        panic::set_hook(Box::new(|panic| {
+            tracing::error!("this is a fault of ours: {panic}");
+        }));
         prepare_process();
         let mut pid_file = PidFile::claim(&arguments.pid_file)?;
         if arguments.pid_file == Path::new(DEFAULT_PID_FILE)
@@ -103,7 +106,8 @@ impl Started {
         {
             tracing::warn!("cannot link {}: {error}", pid_file::ALIAS);
         }
-        let mark = arguments.mark;
+        // From here on a signal waits for its turn.
+        let events = Events::new(arguments.mark).map_err(StartError::Runtime)?;
         let running = Running::start(arguments)?;
         let speaker = Speaker::start(running.internal().clone(), reports)?;
         tracing::info!("syslogd-rs {}: start", env!("CARGO_PKG_VERSION"));
@@ -111,28 +115,30 @@ impl Started {
             running,
             pid_file,
             speaker,
-            mark,
+            events,
         })
     }
 
     /// Obeys signals until one says stop.
-    fn serve(mut self) -> Result<ExitCode, StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
-        let reason = runtime.block_on(self.obey()).map_err(StartError::Runtime)?;
-        drop(runtime);
+    fn serve(self) -> ExitCode {
         let Self {
             mut running,
             pid_file,
             speaker,
-            ..
+            mut events,
         } = self;
+        let signal = loop {
+            let event = events.wait();
+            if let Event::Stop(signal) = event {
+                break signal;
+            }
+            // A fault in a reload must not end the log; the panic hook tells of it.
+            _ = catch_unwind(AssertUnwindSafe(|| running.obey(event, &pid_file)));
+        };
         let statistics = running.stop_inputs();
         speaker.stop(|| {
             tracing::info!(
-                "syslogd-rs {}: exiting on {reason}; {}",
+                "syslogd-rs {}: exiting on {signal}; {}",
                 env!("CARGO_PKG_VERSION"),
                 statistics.summary()
             );
@@ -142,28 +148,7 @@ impl Started {
             report::complain(&format!("{lost} messages were not written before the end"));
         }
         drop(pid_file);
-        Ok(ExitCode::SUCCESS)
-    }
-
-    async fn obey(&mut self) -> std::io::Result<&'static str> {
-        let mut hangup = listen_for(SignalKind::hangup())?;
-        let mut count = listen_for(SignalKind::user_defined1())?;
-        let mut rotate = listen_for(SignalKind::user_defined2())?;
-        let mut terminate = listen_for(SignalKind::terminate())?;
-        let mut interrupt = listen_for(SignalKind::interrupt())?;
-        let period = Duration::from_secs(u64::from(self.mark.max(1)) * 60);
-        let mut mark = interval_at(Instant::now() + period, period);
-        let marking = self.mark > 0;
-        loop {
-            tokio::select! {
-                _ = hangup.recv() => self.running.reload(&self.pid_file),
-                _ = count.recv() => self.running.count(),
-                _ = rotate.recv() => self.running.rotate(),
-                _ = mark.tick(), if marking => self.running.internal().mark(),
-                _ = terminate.recv() => return Ok("SIGTERM"),
-                _ = interrupt.recv() => return Ok("SIGINT"),
-            }
-        }
+        ExitCode::SUCCESS
     }
 }
 

@@ -10,7 +10,7 @@ use super::plan::{OutputPlan, Plan};
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
 use crate::output::{self, Sink, Surroundings};
-use crate::route::inbox::{self, Inbox, Order};
+use crate::route::inbox::{self, Change, Inbox};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
 /// All queues together hold this many octets at most (reliability S2).
@@ -98,7 +98,7 @@ impl Outputs {
             let running = match step {
                 Step::Keep(index) => before[index].take(),
                 Step::Update(index) => before[index].take().map(|mut running| {
-                    running.inbox.order(Order::Update(wanted.settings.clone()));
+                    running.inbox.order(Change::Update(wanted.settings.clone()));
                     running.plan = wanted.clone();
                     running
                 }),
@@ -129,10 +129,10 @@ impl Outputs {
         )
     }
 
-    /// Sends every output an order.
-    pub fn order(&self, order: fn() -> Order) {
+    /// Asks every output for a change.
+    pub fn order(&self, change: fn() -> Change) {
         for running in &self.running {
-            running.inbox.order(order());
+            running.inbox.order(change());
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::StartError;
+use super::events::Event;
 use super::host::HostName;
 use super::inputs::{Common, Inputs, Opened};
 use super::outputs::Outputs;
@@ -21,7 +22,7 @@ use crate::input::internal::Internal;
 use crate::input::peer::PeerNames;
 use crate::input::shard::Live;
 use crate::output::Surroundings;
-use crate::route::inbox::Order;
+use crate::route::inbox::Change;
 use crate::route::{Policy, RoutingTable};
 
 /// How long outputs may take at the end.
@@ -106,8 +107,19 @@ impl Running {
         &self.inputs
     }
 
+    /// Does what an event asks for, but stop.
+    pub(super) fn obey(&mut self, event: Event, pid_file: &PidFile) {
+        match event {
+            Event::Reload => self.reload(pid_file),
+            Event::Count => self.count(),
+            Event::Rotate => self.outputs.order(|| Change::Rotate),
+            Event::Mark => self.internal.mark(),
+            Event::Stop(_) => {}
+        }
+    }
+
     /// SIGHUP: goes over to the configuration as it is now, or changes nothing and says why.
-    pub(super) fn reload(&mut self, pid_file: &PidFile) {
+    fn reload(&mut self, pid_file: &PidFile) {
         match self.try_reload() {
             Ok(rules) => tracing::info!("configuration loaded again: {rules} rules"),
             Err(why) => tracing::error!("reload refused, nothing has changed: {why}"),
@@ -152,7 +164,7 @@ impl Running {
             }
         };
         self.live.store(Arc::new(table));
-        self.outputs.order(|| Order::Reopen);
+        self.outputs.order(|| Change::Reopen);
         self.inputs.follow();
         self.inputs.close_except(&plan.listens);
         for socket in opened {
@@ -164,7 +176,7 @@ impl Running {
     }
 
     /// SIGUSR1: writes the counters to a file, and their sums to the log.
-    pub(super) fn count(&self) {
+    fn count(&self) {
         let statistics = self.statistics();
         match statistics.write(&self.arguments.pid_file) {
             Ok(path) => tracing::info!("{}; details in {}", statistics.summary(), path.display()),
@@ -174,11 +186,6 @@ impl Running {
                 self.arguments.pid_file.display()
             ),
         }
-    }
-
-    /// SIGUSR2: rotates every file.
-    pub(super) fn rotate(&self) {
-        self.outputs.order(|| Order::Rotate);
     }
 
     fn statistics(&self) -> Statistics {

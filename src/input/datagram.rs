@@ -8,6 +8,7 @@ use std::array;
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,8 +67,14 @@ pub enum Origin {
 }
 
 impl Drain {
-    /// Receives until the bell says stop.
+    /// Receives until the bell says stop, whatever happens: a socket that nobody reads hangs its senders.
     pub fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.drain())).is_err() {
+            self.shard.hand_over_by_force();
+        }
+    }
+
+    fn drain(&mut self) {
         let mut buffer = vec![0; BATCH * SLOT];
         let mut headers = self.headers();
         let mut tally = Tally::default();

@@ -256,24 +256,26 @@ impl Shard {
         if self.is_late() {
             self.before_sleep();
         } else if self.lanes.has_full() {
-            let patience = &mut self.patience;
-            self.lanes.hand_over(Which::Full, |inbox, block| {
-                patience.wait(inbox, block.octets().len());
-                inbox.force(block);
-                true
-            });
+            self.hand_over_patiently(Which::Full);
         }
     }
 
     /// Before the thread sleeps: hands over everything, as [`Self::after_datagrams`] does.
     pub fn before_sleep(&mut self) {
-        let patience = &mut self.patience;
-        self.lanes.hand_over(Which::All, |inbox, block| {
-            patience.wait(inbox, block.octets().len());
+        self.hand_over_patiently(Which::All);
+        self.opened = None;
+    }
+
+    fn hand_over_patiently(&mut self, which: Which) {
+        let Self {
+            lanes, patience, ..
+        } = self;
+        let mut turn = Patience::AT_ONCE;
+        lanes.hand_over(which, |inbox, block| {
+            patience.wait(inbox, block.octets().len(), &mut turn);
             inbox.force(block);
             true
         });
-        self.opened = None;
     }
 
     /// Hands over everything at once; where there is no room, the least urgent records are dropped.
@@ -286,11 +288,16 @@ impl Shard {
     }
 
     /// Hands over what can be without waiting: the full blocks, or all. Tells which inbox has no room,
-    /// and for how many octets, so that a stream can wait for it and its sender with it.
+    /// and for how many octets, so that a stream can wait for it and its sender with it. An output that
+    /// is stalled makes nobody wait: its least urgent records are dropped.
     pub fn hand_over(&mut self, which: Which) -> Option<(Inbox, usize)> {
         let which = if self.is_late() { Which::All } else { which };
         let mut refused = None;
         self.lanes.hand_over(which, |inbox, block| {
+            if inbox.is_stalled() {
+                inbox.force(block);
+                return true;
+            }
             refused = Some((inbox.clone(), block.octets().len()));
             false
         });
@@ -325,14 +332,18 @@ impl Patience {
         }
     }
 
-    fn wait(&mut self, inbox: &Inbox, octets: usize) {
+    /// Waits for room, all in all no longer than what is left of `turn`.
+    fn wait(&mut self, inbox: &Inbox, octets: usize, turn: &mut Duration) {
         let began = Instant::now();
         if began - self.since >= Duration::from_secs(60) {
             *self = Self::new();
         }
-        if !self.left.is_zero() {
-            inbox.wait_for_room(octets, self.left.min(Self::AT_ONCE));
-            self.left = self.left.saturating_sub(began.elapsed());
+        let patience = self.left.min(*turn);
+        if !patience.is_zero() {
+            inbox.wait_for_room(octets, patience);
+            let spent = began.elapsed();
+            self.left = self.left.saturating_sub(spent);
+            *turn = turn.saturating_sub(spent);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All connections run on one thread, in one current-thread runtime, with one read buffer and one set of
 //! open blocks; a connection owns only its unfinished last frame. A slow output makes its senders wait:
-//! nothing is read while a full block has no room in its inbox.
+//! nothing is read while a full block has no room in its inbox, unless that output stands still.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, yield_now};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::acl::{AccessList, Carrier};
 use super::connection::{Connection, Socket};
@@ -31,6 +31,9 @@ const MAX_FROM_ONE: usize = 512;
 
 /// At the end, what the kernel has already is taken for this long at most.
 const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How long senders are made to wait for an output that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long accepting rests when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -157,7 +160,10 @@ impl Hub {
             let Some((inbox, octets)) = refused else {
                 return;
             };
-            inbox.room(octets).await;
+            if timeout(PATIENCE, inbox.room(octets)).await.is_err() {
+                // Its output stands still: the others must not stand with it.
+                inbox.stall();
+            }
         }
     }
 

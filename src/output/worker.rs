@@ -1,14 +1,15 @@
 //! The worker: one thread for each output, from its inbox to its sink.
 //!
 //! ```text
-//! next order ──► gather small blocks ──► fold repeats ──► write ──► account ──► sync
-//!                                                          │ Retry: hold, tell once, wait, again
-//!                                                          └ Drop: count, go on
+//! next order ──► fold repeats ──► write ──► account ──► sync
+//!                                   │ Retry: hold, tell once, wait, again
+//!                                   └ Drop: count, go on
 //! ```
 //!
 //! While it waits it obeys every order that is no message, and producers shed what does not fit. Its
 //! I/O errors never leave it. The limit: a write(2) that hangs in the kernel hangs this output alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::repeat::{Folded, Folding, Repeats};
@@ -16,7 +17,7 @@ use super::{Sink, Stop, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
-use crate::route::inbox::{Next, Order, Orders, Pause};
+use crate::route::inbox::{Change, Next, Order, Orders, Pause};
 
 /// An output that no rule names any longer may try for so long to write what it holds.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -38,7 +39,6 @@ pub struct Worker {
     orders: Orders,
     sync: Sync,
     repeats: Option<Repeats>,
-    ahead: Option<Order>,
     unsynced_since: Option<Instant>,
     complaint: Option<String>,
     ending: Option<Instant>,
@@ -58,7 +58,6 @@ impl Worker {
             orders,
             sync,
             repeats,
-            ahead: None,
             unsynced_since: None,
             complaint: None,
             ending: None,
@@ -69,14 +68,17 @@ impl Worker {
     /// Works until the inbox is closed or its stop deadline has passed, then writes what it can.
     pub fn run(mut self) {
         self.sink.prepare();
+        // What was in hand at a fault of ours is lost and counted; the output goes on.
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.orders.lose_what_is_out();
+        }
+    }
+
+    fn work(&mut self) {
         loop {
-            let next = match self.ahead.take() {
-                Some(order) => Next::Order(order),
-                None => self.orders.next(self.alarm()),
-            };
-            match next {
+            match self.orders.next(self.alarm()) {
                 Next::Order(Order::Write(block)) => self.take(block),
-                Next::Order(order) => self.obey(order),
+                Next::Order(Order::Change(change)) => self.obey(change),
                 Next::Late => {
                     self.on_time();
                     if self.orders.stop_by().is_some_and(|by| by <= Instant::now()) {
@@ -141,15 +143,14 @@ impl Worker {
     }
 
     /// Does what is asked, but for messages.
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Write(block) => self.take(block),
-            Order::Update(settings) => self.update(settings),
-            Order::Reopen => {
+    fn obey(&mut self, change: Change) {
+        match change {
+            Change::Update(settings) => self.update(settings),
+            Change::Reopen => {
                 self.tell_repeats();
                 self.sink.reopen();
             }
-            Order::Rotate => {
+            Change::Rotate => {
                 self.tell_repeats();
                 self.sink.rotate();
             }
@@ -161,9 +162,7 @@ impl Worker {
         self.sink.update(settings);
     }
 
-    /// Writes a block, and small ones that wait behind it in the same go.
-    fn take(&mut self, first: Block) {
-        let block = self.gather(first);
+    fn take(&mut self, block: Block) {
         let folded = match &mut self.repeats {
             None => Folded {
                 block,
@@ -179,25 +178,6 @@ impl Worker {
         self.orders.recycle(folded.block);
         self.settle_after(SETTLE_AFTER);
         self.on_time();
-    }
-
-    fn gather(&mut self, mut block: Block) -> Block {
-        while self.ahead.is_none() && !block.is_full() && !self.orders.is_empty() {
-            match self.orders.next(Some(Instant::now())) {
-                Next::Order(Order::Write(more)) if more.octets().len() <= Block::FULL => {
-                    for entry in more.iter() {
-                        block.push(entry.pri, |octets| {
-                            octets.extend_from_slice(entry.octets);
-                            entry.octets.len() - entry.body.len()
-                        });
-                    }
-                    self.orders.recycle(more);
-                }
-                Next::Order(order) => self.ahead = Some(order),
-                Next::Late | Next::Closed => break,
-            }
-        }
-        block
     }
 
     /// Writes all records, however long it takes, unless the end comes first.
@@ -265,15 +245,9 @@ impl Worker {
             after = after.min(LAST_RETRIES);
         }
         let until = Instant::now() + after;
-        if let Some(order) = self
-            .ahead
-            .take_if(|order| !matches!(order, Order::Write(_)))
-        {
-            return self.obey_waiting(order);
-        }
         match self.orders.pause_unless_ordered(until) {
             Pause::Over => {}
-            Pause::Ordered(order) => self.obey_waiting(order),
+            Pause::Ordered(change) => self.obey_waiting(change),
             Pause::Ending => {
                 let by = self.orders.stop_by();
                 self.ending = Some(by.unwrap_or_else(|| Instant::now() + DRAIN));
@@ -282,13 +256,11 @@ impl Worker {
     }
 
     /// The count of repeats stays where it is: it comes after the records that wait.
-    fn obey_waiting(&mut self, order: Order) {
-        match order {
-            // Never taken while waiting; it goes back to where it was.
-            Order::Write(_) => self.ahead = Some(order),
-            Order::Update(settings) => self.update(settings),
-            Order::Reopen => self.sink.reopen(),
-            Order::Rotate => self.sink.rotate(),
+    fn obey_waiting(&mut self, change: Change) {
+        match change {
+            Change::Update(settings) => self.update(settings),
+            Change::Reopen => self.sink.reopen(),
+            Change::Rotate => self.sink.rotate(),
         }
     }
 

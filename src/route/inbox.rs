@@ -6,7 +6,7 @@
 //!       ◄───────────────┴──────────────── empty blocks for reuse ◄────────────────────────┘
 //! ```
 //!
-//! Bounded by octets. When it is full the caller decides: wait a little ([`Inbox::wait_for_room`],
+//! Bounded by memory. When it is full the caller decides: wait a little ([`Inbox::wait_for_room`],
 //! [`Inbox::room`]), or make room by dropping the least urgent records ([`Inbox::force`]). Every drop is
 //! counted and told ([`super::loss`]). The queue closes when the last `Inbox` is gone; the worker then
 //! drains it and ends.
@@ -21,12 +21,20 @@ use super::loss::LossLog;
 use crate::block::Block;
 use crate::config::OutputSettings;
 use crate::counters::{Loss, OutputCounters};
+use crate::pri::Severity;
 
-/// What a worker is asked to do, in order with the messages.
+/// What a worker is asked to do.
 #[derive(Debug)]
 pub enum Order {
     /// Write these records.
     Write(Block),
+    /// Do or be something else, in order with the messages.
+    Change(Change),
+}
+
+/// What a worker is asked that is no message.
+#[derive(Debug)]
+pub enum Change {
     /// Behave like this from now on (a reload changed the settings).
     Update(OutputSettings),
     /// Open the destination again if it is not the one that is open (SIGHUP).
@@ -51,26 +59,70 @@ pub enum Next {
 pub enum Pause {
     /// The time.
     Over,
-    /// An order that is no message; it overtook those.
-    Ordered(Order),
+    /// A change; it overtook the messages.
+    Ordered(Change),
     /// The output was asked to stop, or its last sender went. Told once.
     Ending,
 }
 
 /// How many empty blocks are kept for reuse.
-const SPARE_BLOCKS: usize = 8;
+const SPARE_BLOCKS: usize = 4;
 
-/// A small queue gives its spare memory back; a block may keep this much.
-const SPARE_OCTETS: usize = 2 * Block::FULL;
+/// A block that grew beyond this is not kept.
+const SPARE_MEMORY: usize = 2 * Block::FULL;
 
 #[derive(Debug)]
 struct State {
     orders: VecDeque<Order>,
-    octets: usize,
+    /// What the queued blocks take, in octets.
+    memory: usize,
+    /// Somebody has waited in vain, and the worker has taken nothing since: nobody waits again.
+    stalled: bool,
     spare: Vec<Block>,
     closed: bool,
     ending_told: bool,
     stop_by: Option<Instant>,
+}
+
+impl State {
+    /// Whether a block of so many octets has no place in a queue that may take `limit` of memory.
+    fn is_full(&self, octets: usize, limit: usize) -> bool {
+        self.memory > 0
+            && !self.fits_behind(octets)
+            && self.memory + octets.max(Block::ROOM) > limit
+    }
+
+    /// Whether so many octets fit into the last block that is queued.
+    fn fits_behind(&self, octets: usize) -> bool {
+        match self.orders.back() {
+            Some(Order::Write(last)) => last.octets().len() + octets <= Block::FULL,
+            Some(Order::Change(_)) | None => false,
+        }
+    }
+
+    fn least_urgent(&self) -> Option<Severity> {
+        let blocks = self.orders.iter().filter_map(|order| match order {
+            Order::Write(block) => block.least_urgent(),
+            Order::Change(_) => None,
+        });
+        blocks.max()
+    }
+
+    /// Drops the oldest records of this severity from the oldest block that has some, until `room` octets
+    /// are gone or none is left in it; tells how many records.
+    fn shed(&mut self, severity: Severity, room: usize) -> u64 {
+        for order in &mut self.orders {
+            if let Order::Write(block) = order
+                && block.holds(severity)
+            {
+                let before = block.memory();
+                let shed = block.shed(severity, room) as u64;
+                self.memory = (self.memory + block.memory()).saturating_sub(before);
+                return shed;
+            }
+        }
+        0
+    }
 }
 
 #[derive(Debug)]
@@ -109,12 +161,13 @@ impl Drop for Sending {
 #[derive(Debug)]
 pub struct Orders(Arc<Shared>);
 
-/// A queue of at most `limit` octets (one block is always accepted) for the output called `name`.
+/// A queue that takes at most `limit` octets of memory (one block is always accepted) for the output called `name`.
 pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbox, Orders) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             orders: VecDeque::new(),
-            octets: 0,
+            memory: 0,
+            stalled: false,
             spare: Vec::new(),
             closed: false,
             ending_told: false,
@@ -141,38 +194,30 @@ impl Inbox {
     pub fn offer(&self, block: &mut Block) -> Result<(), Full> {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        if state.octets > 0 && state.octets + block.octets().len() > shared.limit {
+        if state.is_full(block.octets().len(), shared.limit) {
             return Err(Full);
         }
         shared.accept(&mut state, block);
         Ok(())
     }
 
-    /// Hands a block over whatever it takes: the least urgent records, queued or in the block, are
-    /// dropped and counted until it fits.
+    /// Hands a block over whatever it takes: the least urgent records, queued or in the block, the
+    /// oldest first, are dropped and counted until it fits.
     pub fn force(&self, block: &mut Block) {
         let shared = &self.0.0;
         let mut state = shared.lock();
         let mut dropped = 0;
-        while state.octets > 0 && state.octets + block.octets().len() > shared.limit {
-            let queued = state.orders.iter().filter_map(|order| match order {
-                Order::Write(block) => block.least_urgent(),
-                Order::Update(_) | Order::Reopen | Order::Rotate => None,
-            });
-            let Some(severity) = queued.chain(block.least_urgent()).max() else {
+        while state.is_full(block.octets().len(), shared.limit) {
+            let Some(severity) = state.least_urgent().max(block.least_urgent()) else {
                 break;
             };
-            let own = block.shed(severity) as u64;
-            shared.counters.enqueue(own);
-            let mut shed = own;
-            let mut octets = 0;
-            for order in &mut state.orders {
-                if let Order::Write(queued) = order {
-                    shed += queued.shed(severity) as u64;
-                    octets += queued.octets().len();
-                }
+            let wanted = state.memory + block.octets().len().max(Block::ROOM);
+            let room = wanted.saturating_sub(shared.limit);
+            let mut shed = state.shed(severity, room);
+            if shed == 0 {
+                shed = block.shed(severity, room) as u64;
+                shared.counters.enqueue(shed);
             }
-            state.octets = octets;
             shared.counters.lose(shed, Loss::Full);
             dropped += shed;
         }
@@ -185,21 +230,33 @@ impl Inbox {
         shared.losses.note(dropped, Loss::Full);
     }
 
-    /// Puts an order behind the messages that are queued already.
-    pub fn order(&self, order: Order) {
-        self.0.0.lock().orders.push_back(order);
+    /// Asks for a change behind the messages that are queued already.
+    pub fn order(&self, change: Change) {
+        self.0.0.lock().orders.push_back(Order::Change(change));
         self.0.0.arrived.notify_one();
     }
 
-    /// Blocks until there is room for `octets`, or `patience` is over; tells whether there is.
+    /// Blocks until there is room for `octets`, or `patience` is over, or it is known to be in vain;
+    /// tells whether there is.
     pub fn wait_for_room(&self, octets: usize, patience: Duration) -> bool {
         let shared = &self.0.0;
-        let full = |state: &mut State| state.octets > 0 && state.octets + octets > shared.limit;
+        let full = |state: &mut State| state.is_full(octets, shared.limit) && !state.stalled;
         let waited = shared
             .room
             .wait_timeout_while(shared.lock(), patience, full);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !full(&mut state)
+        let (mut state, over) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.stalled |= over.timed_out();
+        !state.is_full(octets, shared.limit)
+    }
+
+    /// Whether somebody waited in vain, and nothing was taken since.
+    pub fn is_stalled(&self) -> bool {
+        self.0.0.lock().stalled
+    }
+
+    /// Notes that somebody waited in vain.
+    pub fn stall(&self) {
+        self.0.0.lock().stalled = true;
     }
 
     /// Waits without blocking the thread until there is room for `octets`.
@@ -211,8 +268,7 @@ impl Inbox {
             // Enlisted before the look, so that room made in between is not missed.
             made.as_mut().enable();
             {
-                let state = shared.lock();
-                if state.octets == 0 || state.octets + octets <= shared.limit {
+                if !shared.lock().is_full(octets, shared.limit) {
                     return;
                 }
             }
@@ -241,12 +297,26 @@ impl Shared {
         if block.is_empty() {
             return;
         }
-        let empty = state.spare.pop().unwrap_or_default();
-        let full = std::mem::replace(block, empty);
-        self.counters.enqueue(full.len() as u64);
-        state.octets += full.octets().len();
-        state.orders.push_back(Order::Write(full));
-        self.arrived.notify_one();
+        self.counters.enqueue(block.len() as u64);
+        let fits_behind = state.fits_behind(block.octets().len());
+        match state.orders.back_mut() {
+            // Behind a slow output small blocks grow together: fewer writes, and no memory for the rest
+            // of each.
+            Some(Order::Write(last)) if fits_behind => {
+                let before = last.memory();
+                last.append(block);
+                block.clear();
+                state.memory = (state.memory + last.memory()).saturating_sub(before);
+            }
+            Some(_) | None => {
+                let empty = state.spare.pop().unwrap_or_default();
+                state.memory += block.memory();
+                state
+                    .orders
+                    .push_back(Order::Write(std::mem::replace(block, empty)));
+                self.arrived.notify_one();
+            }
+        }
     }
 }
 
@@ -260,7 +330,8 @@ impl Orders {
         loop {
             if let Some(order) = state.orders.pop_front() {
                 if let Order::Write(block) = &order {
-                    state.octets -= block.octets().len();
+                    state.memory = state.memory.saturating_sub(block.memory());
+                    state.stalled = false;
                     shared.room.notify_all();
                     shared.room_for_tasks.notify_waiters();
                 }
@@ -292,31 +363,16 @@ impl Orders {
         self.0.lock().orders.is_empty()
     }
 
-    /// Sleeps until `until` or the stop deadline, whatever is queued: the pause between two tries.
-    ///
-    /// Returns early, before `until`, when the output is asked to stop.
-    pub fn pause(&self, until: Instant) {
-        let mut state = self.0.lock();
-        let stopping = state.stop_by.is_some();
-        while let Some(left) = until.checked_duration_since(Instant::now())
-            && !left.is_zero()
-            && (stopping || state.stop_by.is_none())
-        {
-            let waited = self.0.arrived.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Sleeps until `until` or the stop deadline, but obeys: returns the first order that is no message.
+    /// Sleeps until `until` or the stop deadline, but obeys: returns the first change that is asked for.
     ///
     /// Messages stay queued. Also returns when the end begins, but that only once.
     pub fn pause_unless_ordered(&self, until: Instant) -> Pause {
         let mut state = self.0.lock();
         loop {
-            let control = |order: &Order| !matches!(order, Order::Write(_));
-            let found = state.orders.iter().position(control);
-            if let Some(order) = found.and_then(|index| state.orders.remove(index)) {
-                return Pause::Ordered(order);
+            let change = |order: &Order| matches!(order, Order::Change(_));
+            let found = state.orders.iter().position(change);
+            if let Some(Order::Change(change)) = found.and_then(|at| state.orders.remove(at)) {
+                return Pause::Ordered(change);
             }
             if !state.ending_told && (state.closed || state.stop_by.is_some()) {
                 state.ending_told = true;
@@ -341,7 +397,7 @@ impl Orders {
     pub fn recycle(&self, mut block: Block) {
         block.clear();
         let mut state = self.0.lock();
-        if state.spare.len() < SPARE_BLOCKS && block.capacity() <= SPARE_OCTETS {
+        if state.spare.len() < SPARE_BLOCKS && block.memory() <= SPARE_MEMORY {
             state.spare.push(block);
         }
     }
@@ -357,8 +413,150 @@ impl Orders {
         self.0.losses.note(records, why);
     }
 
+    /// Counts as lost the records that were taken from the queue and never accounted for.
+    pub fn lose_what_is_out(&self) {
+        let state = self.0.lock();
+        let waiting = state.orders.iter().map(|order| match order {
+            Order::Write(block) => block.len() as u64,
+            Order::Change(_) => 0,
+        });
+        // Under the lock, so that nothing is queued in between.
+        self.lose(
+            self.0.counters.queued().saturating_sub(waiting.sum()),
+            Loss::Io,
+        );
+    }
+
     /// Tells the operator what was lost since the last word about it, now that writing works again.
     pub fn recovered(&self) {
         self.0.losses.recovered();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pri::{Facility, Pri};
+
+    const KIB: usize = 1024;
+
+    /// A block with one record of so many octets, filled with `mark`.
+    fn block(severity: Severity, mark: u8, octets: usize) -> Block {
+        let mut block = Block::default();
+        block.push(Pri::of(Facility::User, severity), |out| {
+            out.extend_from_slice(&vec![mark; octets]);
+            0
+        });
+        block
+    }
+
+    fn queue(limit: usize) -> (Inbox, Orders) {
+        inbox("test".into(), limit, Arc::default())
+    }
+
+    /// The marks of the queued records.
+    fn drain(orders: &Orders) -> Vec<u8> {
+        let mut marks = Vec::new();
+        while let Next::Order(Order::Write(block)) = orders.next(Some(Instant::now())) {
+            marks.extend(block.iter().map(|entry| entry.octets[0]));
+        }
+        marks
+    }
+
+    #[test]
+    fn a_full_inbox_refuses_and_leaves_the_block_as_it_was() {
+        let (inbox, _orders) = queue(1);
+        assert_eq!(
+            inbox.offer(&mut block(Severity::Notice, b'a', 40 * KIB)),
+            Ok(())
+        );
+        let mut second = block(Severity::Notice, b'b', 40 * KIB);
+        assert_eq!(inbox.offer(&mut second), Err(Full));
+        assert_eq!(second.octets().len(), 40 * KIB);
+        assert_eq!(inbox.counters().enqueued.get(), 1);
+    }
+
+    #[test]
+    fn small_blocks_grow_together_while_they_wait() {
+        let (inbox, orders) = queue(1);
+        for mark in b"abc" {
+            assert_eq!(inbox.offer(&mut block(Severity::Notice, *mark, 10)), Ok(()));
+        }
+        assert!(matches!(orders.next(None), Next::Order(Order::Write(block)) if block.len() == 3));
+    }
+
+    #[test]
+    fn the_least_urgent_go_first_and_of_those_the_oldest_and_no_more_than_needed() {
+        let (inbox, orders) = queue(300 * KIB);
+        let mut queued = Vec::new();
+        for (severity, mark) in [
+            (Severity::Error, b'e'),
+            (Severity::Debug, b'd'),
+            (Severity::Notice, b'n'),
+        ]
+        .into_iter()
+        .cycle()
+        {
+            match inbox.offer(&mut block(severity, mark, 10 * KIB)) {
+                Ok(()) => queued.push(mark),
+                Err(Full) => break,
+            }
+        }
+        for _ in 0..3 {
+            inbox.force(&mut block(Severity::Emergency, b'x', 40 * KIB));
+        }
+        queued.extend([b'x'; 3]);
+        let dropped = inbox.counters().dropped(Loss::Full).get();
+        assert!(
+            (3..=24).contains(&dropped),
+            "{dropped} records of 10 KiB for 3 of 40 KiB"
+        );
+        let got = drain(&orders);
+        let mut left = dropped;
+        for mark in b"dn" {
+            // The oldest of the least urgent are those that are missing.
+            queued.retain(|other| {
+                let goes = other == mark && left > 0;
+                left -= u64::from(goes);
+                !goes
+            });
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&got),
+            String::from_utf8_lossy(&queued)
+        );
+        inbox.counters().write(got.len() as u64, 0);
+        assert!(inbox.counters().balance());
+        assert_eq!(inbox.counters().queued(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_twice_in_vain() {
+        let (inbox, orders) = queue(1);
+        let fill = || block(Severity::Notice, b'a', 60 * KIB);
+        assert_eq!(inbox.offer(&mut fill()), Ok(()));
+        assert!(!inbox.wait_for_room(60 * KIB, Duration::from_millis(1)));
+        assert!(inbox.is_stalled());
+        // Would take an hour if it waited.
+        assert!(!inbox.wait_for_room(60 * KIB, Duration::from_secs(3600)));
+        assert_eq!(drain(&orders), b"a");
+        assert!(!inbox.is_stalled());
+        assert!(inbox.wait_for_room(60 * KIB, Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn orders_keep_their_place_among_the_messages() {
+        let (inbox, orders) = queue(100);
+        inbox.force(&mut block(Severity::Notice, b'a', 1));
+        inbox.order(Change::Rotate);
+        inbox.force(&mut block(Severity::Notice, b'b', 1));
+        drop(inbox);
+        assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
+        assert!(matches!(
+            orders.next(None),
+            Next::Order(Order::Change(Change::Rotate))
+        ));
+        assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
+        assert!(matches!(orders.next(None), Next::Closed));
     }
 }

@@ -69,7 +69,7 @@ fn s1_everything_is_written_in_order_and_accounted_for() {
     let path = dir.path().join("log");
     let (inbox, worker, counters) = parts(&path, Folding::Off);
     offer(&inbox, &["h a: 1", "h a: 2"]);
-    inbox.order(Order::Reopen);
+    inbox.order(Change::Reopen);
     offer(&inbox, &["h a: 2"]);
     offer(&inbox, &["h a: 3"]);
     drop(inbox);
@@ -87,7 +87,7 @@ fn s1_a_folded_repeat_counts_as_written_and_its_line_does_not() {
     let path = dir.path().join("log");
     let (inbox, worker, counters) = parts(&path, ON);
     offer(&inbox, &["h a: x", "h a: x", "h b: y"]);
-    inbox.order(Order::Rotate);
+    inbox.order(Change::Rotate);
     offer(&inbox, &["h b: y", "h b: y"]);
     drop(inbox);
     worker.run();
@@ -103,7 +103,7 @@ fn s1_a_folded_repeat_counts_as_written_and_its_line_does_not() {
 fn s1_what_cannot_be_written_until_the_deadline_counts_as_lost_by_the_stop() {
     let (inbox, worker, counters) = parts(Path::new("/nonexistent/log"), Folding::Off);
     offer(&inbox, &["h a: 1", "h a: 2"]);
-    inbox.order(Order::Rotate);
+    inbox.order(Change::Rotate);
     offer(&inbox, &["h a: 3"]);
     inbox.stop_by(Instant::now());
     drop(inbox);
@@ -121,7 +121,7 @@ fn a_reopen_ends_the_wait_at_once() {
     // The next try would be in minutes.
     worker.complaint = Some("cannot open".to_owned());
     fs::create_dir(dir.path().join("sub")).expect("a directory");
-    inbox.order(Order::Reopen);
+    inbox.order(Change::Reopen);
     let before = Instant::now();
     worker.wait(Duration::from_secs(300));
     assert!(before.elapsed() < Duration::from_secs(100));
@@ -187,7 +187,7 @@ fn s8_rotated_files_together_are_the_stream() {
         for number in 0..300 {
             offer(&inbox, &[format!("h a: {sync:?} {number}").as_str()]);
         }
-        inbox.order(Order::Rotate);
+        inbox.order(Change::Rotate);
         drop(inbox);
         worker.run();
         // Stopped anywhere: each file is there plain or compressed.
