@@ -16,6 +16,7 @@
 #[path = "vectors/escaped.rs"]
 mod escaped;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -114,15 +115,16 @@ impl Setting {
                 };
             }
             "escape" => {
-                self.escape = match value {
-                    "octal" => Escape::Octal,
-                    "caret" => Escape::Caret,
-                    "hex" => Escape::Hex,
-                    "lossless" => Escape::Lossless,
-                    other => panic!("set escape {other}"),
-                };
+                let styles = [
+                    ("octal", Escape::Octal),
+                    ("caret", Escape::Caret),
+                    ("hex", Escape::Hex),
+                    ("lossless", Escape::Lossless),
+                ];
+                let found = styles.into_iter().find(|(style, _)| *style == value);
+                self.escape = found.expect("an escape style").1;
             }
-            other => panic!("set {other}"),
+            other => assert_eq!(other, "", "no such setting"),
         }
     }
 
@@ -182,7 +184,7 @@ fn render(part: &str) -> String {
             formatter.write(&mut out, &message, shown, template);
             // Line framing nearly always changes nothing: then it is not told.
             if name != "line3164" || out != unescaped {
-                text.push_str(&format!("    {name:<10} {}\n", out.escape_ascii()));
+                writeln!(text, "    {name:<10} {}", out.escape_ascii()).expect("memory");
             }
             unescaped = out;
         }

@@ -308,8 +308,8 @@ fn hostname(word: &[u8]) -> Option<&[u8]> {
 /// The octets up to the first SP, and from there; `None` if there is no SP.
 fn first_word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     // A HOSTNAME is short: looking at its octets costs less than calling a search.
-    let short = octets.iter().take(HOSTNAME_LIMIT);
-    let end = short.copied().position(|octet| octet == b' ');
+    let short = octets.get(..HOSTNAME_LIMIT).unwrap_or(octets);
+    let end = short.iter().position(|octet| *octet == b' ');
     let end = end.or_else(|| memchr(b' ', octets))?;
     octets.split_at_checked(end)
 }
@@ -360,7 +360,7 @@ impl<'a> Header<'a> {
         self.texted(octets);
         let end = octets
             .iter()
-            .position(|octet| ENDS_TAG[usize::from(*octet)])
+            .position(|octet| !is_tag_octet(*octet))
             .unwrap_or(octets.len());
         let Some((name, after)) = octets.split_at_checked(end) else {
             return;
@@ -376,7 +376,7 @@ impl<'a> Header<'a> {
             (_, [b'[', inside @ ..]) => {
                 let end = inside
                     .iter()
-                    .position(|octet| matches!(octet, b']' | b' ') || octet.is_ascii_control());
+                    .position(|octet| *octet <= b' ' || matches!(octet, b']' | 0x7f));
                 match end.and_then(|end| inside.split_at_checked(end)) {
                     Some((proc_id, [b']', rest @ ..]))
                         if tags != Tags::Certain || rest.starts_with(b":") =>
@@ -410,18 +410,9 @@ impl<'a> Header<'a> {
 }
 
 /// RFC 3164 4.1.3 allows letters and digits; the world uses whatever prints.
-const ENDS_TAG: [bool; 256] = {
-    let mut ends = [false; 256];
-    let mut octet = 0;
-    while octet <= b' ' {
-        ends[octet as usize] = true;
-        octet += 1;
-    }
-    ends[b':' as usize] = true;
-    ends[b'[' as usize] = true;
-    ends[0x7f] = true;
-    ends
-};
+fn is_tag_octet(octet: u8) -> bool {
+    octet > b' ' && !matches!(octet, b':' | b'[' | 0x7f)
+}
 
 /// RFC 3164 4.1.3 says 32, and nobody obeys.
 const TAG_LIMIT: usize = 255;

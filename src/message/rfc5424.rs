@@ -83,8 +83,12 @@ fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
 
 /// VERSION SP; VERSION is checked by the caller.
 fn version(octets: &[u8]) -> Parsed<'_, &[u8]> {
-    if octets == b"1" {
-        return Ok((b"", octets));
+    match octets {
+        [b'1'] => return Ok((b"", octets)),
+        // The usual two, at once.
+        [b'1', b' ', rest @ ..] => return Ok((rest, b"1")),
+        [b'A'..=b'Z', ..] => return Err(nom::Err::Error(())),
+        _ => {}
     }
     terminated(
         take_while_m_n(1, 3, |octet: u8| octet.is_ascii_digit()),
