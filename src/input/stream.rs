@@ -27,9 +27,11 @@ use crate::counters::{InputCounters, Rejection};
 use crate::report::Seldom;
 use crate::route::lanes::Which;
 
-/// Connections at a time, in all and from one address (reliability S4).
+/// Connections at a time, in all, from one address (reliability S4), and from processes of this host,
+/// who must not be able to shut the network out.
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_FROM_ONE: usize = 512;
+const MAX_LOCAL: usize = 4096;
 
 /// At the end, what the kernel has already is taken for this long at most.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -134,6 +136,7 @@ pub(super) struct Hub {
 #[derive(Default)]
 struct Connections {
     in_all: usize,
+    local: usize,
     by_address: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
 }
 
@@ -251,6 +254,9 @@ impl Hub {
         if connections.in_all >= MAX_CONNECTIONS {
             return Some("too many connections");
         }
+        if peer == Peer::Local && connections.local >= MAX_LOCAL {
+            return Some("too many local connections");
+        }
         let from_one = peer.ip().and_then(|ip| connections.by_address.get(&ip));
         (from_one.copied().unwrap_or(0) >= MAX_FROM_ONE)
             .then_some("too many connections from there")
@@ -268,8 +274,9 @@ impl Seat {
         let address = peer.ip();
         let mut connections = hub.connections.borrow_mut();
         connections.in_all += 1;
-        if let Some(address) = address {
-            *connections.by_address.entry(address).or_default() += 1;
+        match address {
+            Some(address) => *connections.by_address.entry(address).or_default() += 1,
+            None => connections.local += 1,
         }
         drop(connections);
         Self {
@@ -283,6 +290,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut connections = self.hub.connections.borrow_mut();
         connections.in_all -= 1;
+        connections.local -= usize::from(self.address.is_none());
         if let Some(address) = self.address
             && let Some(count) = connections.by_address.get_mut(&address)
         {

@@ -68,6 +68,11 @@ fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
                 header.structured_data = header.span(octets);
                 after.get(1..).unwrap_or_default()
             } else {
+                // A sender that leaves STRUCTURED-DATA out has perhaps left out others, too: then the
+                // "fields" are words of its text (LEEF over RFC 5424 does it), and a line would lose them.
+                if rest.first() != Some(&b'[') && msg_id != NILVALUE {
+                    return None;
+                }
                 // No octet is lost: what should have been STRUCTURED-DATA becomes part of MSG.
                 header.flags.insert(Flag::BadSd);
                 rest

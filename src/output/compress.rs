@@ -109,7 +109,7 @@ impl Compressor {
     }
 
     fn compress(&self, series: &Series) -> io::Result<()> {
-        settle(series)?;
+        settle(series, || self.lock().stopping)?;
         while let Some((aged, raw)) = oldest_plain(series)? {
             if !self.compress_one(series, aged, &raw)? {
                 break;
@@ -140,7 +140,11 @@ impl Compressor {
             Some(sum) => {
                 let written = place.open(&temporary, OFlag::O_RDONLY);
                 let written = File::from(written.map_err(io::Error::other)?);
-                if checksum(MultiGzDecoder::new(BufReader::new(written)))? == sum {
+                let read_back = MultiGzDecoder::new(BufReader::new(written));
+                let Some(found) = checksum(read_back, || self.lock().stopping)? else {
+                    return Ok(false);
+                };
+                if found == sum {
                     install(series, raw, sum, &temporary).map(|()| true)
                 } else {
                     Err(io::Error::other(
@@ -192,11 +196,15 @@ struct Sum {
     crc: u32,
 }
 
-fn checksum(mut reader: impl Read) -> io::Result<Sum> {
+/// Reads to the end; `None` if `stop` says to leave it.
+fn checksum(mut reader: impl Read, stop: impl Fn() -> bool) -> io::Result<Option<Sum>> {
     let mut crc = Crc::new();
     let mut length = 0;
     let mut chunk = vec![0; 64 * 1024];
     loop {
+        if stop() {
+            return Ok(None);
+        }
         let count = match reader.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => count,
@@ -206,10 +214,10 @@ fn checksum(mut reader: impl Read) -> io::Result<Sum> {
         crc.update(&chunk[..count]);
         length += count as u64;
     }
-    Ok(Sum {
+    Ok(Some(Sum {
         length,
         crc: crc.sum(),
-    })
+    }))
 }
 
 /// Gives the result the name that the raw file has by now, and removes that.
@@ -240,7 +248,7 @@ fn install(series: &Series, raw: &File, sum: Sum, temporary: &OsStr) -> io::Resu
 }
 
 /// Where a crash left both forms of a file: keeps the compressed one if it is whole, else the raw one.
-fn settle(series: &Series) -> io::Result<()> {
+fn settle(series: &Series, stop: impl Fn() -> bool) -> io::Result<()> {
     let both = |form| {
         let list = series.list()?;
         let of = move |aged: &Aged| aged.form == form;
@@ -263,8 +271,14 @@ fn settle(series: &Series) -> io::Result<()> {
             continue;
         };
         let (raw, gz) = (File::from(raw), File::from(gz));
-        let whole = checksum(&raw)?;
-        let same = checksum(MultiGzDecoder::new(BufReader::new(&gz))).is_ok_and(|gz| gz == whole);
+        let Some(whole) = checksum(&raw, &stop)? else {
+            return Ok(());
+        };
+        let same = match checksum(MultiGzDecoder::new(BufReader::new(&gz)), &stop) {
+            Ok(None) => return Ok(()),
+            Ok(Some(found)) => found == whole,
+            Err(_) => false,
+        };
         let (loser, name) = if same {
             (raw, &names[0])
         } else {

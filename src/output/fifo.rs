@@ -23,7 +23,7 @@ use crate::counters::Loss;
 const ATOMIC: usize = 4096;
 
 /// How often a FIFO that is not there is looked for.
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// One named pipe.
 #[derive(Debug)]

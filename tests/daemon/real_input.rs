@@ -134,9 +134,7 @@ fn vendors() {
     };
     let message = |entry: &Value| entry["message"].as_str().expect("a message").to_owned();
     // STRUCTURED-DATA without a text is not in the traditional line.
-    // Nor is a MSGID, which a LEEF text behind half a header of RFC 5424 is taken for.
-    let has_text =
-        |message: &String| !message.ends_with(']') && !message.contains(" LEEF:2.0|Vendor|");
+    let has_text = |message: &String| !message.ends_with(']');
     // Lines cannot carry a message of several lines, and a datagram of our own facility is kept out.
     let one_line = |message: &String| !message.trim_end().contains(['\n', '\0']);
     let ours = |message: &String| (40..48).any(|pri| message.starts_with(&format!("<{pri}>")));
