@@ -260,7 +260,7 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
         return key.error(
             "E103",
             message,
-            format!("write {word}=VALUE, see syslogd.conf(5)"),
+            format!("write {word}=VALUE, see syslog.conf(5)"),
         );
     }
     if word.starts_with("rsyslog_") {
@@ -278,7 +278,7 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
     key.error(
         "E103",
         message,
-        format!("{near}options are listed in syslogd.conf(5)"),
+        format!("{near}options are listed in syslog.conf(5)"),
     )
 }
 

@@ -246,7 +246,7 @@ fn severity(name: Piece<'_>) -> Result<Severity, Problem> {
         name.error(
             "E101",
             message,
-            format!("{near}priorities are listed in syslogd.conf(5)"),
+            format!("{near}priorities are listed in syslog.conf(5)"),
         )
     })
 }
@@ -297,7 +297,7 @@ fn source(name: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Source, Proble
             name.error(
                 "E101",
                 message,
-                format!("{near}facilities are listed in syslogd.conf(5)"),
+                format!("{near}facilities are listed in syslog.conf(5)"),
             )
         })
 }
