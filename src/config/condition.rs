@@ -296,7 +296,8 @@ impl<'a> Value<'a> {
     }
 }
 
-const PROPERTIES: [(&str, Property); 7] = [
+/// What a filter can look at.
+pub(super) const PROPERTIES: [(&str, Property); 7] = [
     ("msg", Property::Msg),
     ("programname", Property::ProgramName),
     ("hostname", Property::Hostname),
@@ -306,7 +307,8 @@ const PROPERTIES: [(&str, Property); 7] = [
     ("data", Property::StructuredData),
 ];
 
-const OPERATORS: [&str; 6] = [
+/// How it can look at it; each has a form with `icase_`.
+pub(super) const OPERATORS: [&str; 6] = [
     "contains",
     "isequal",
     "startswith",

@@ -145,7 +145,8 @@ fn unknown(word: Piece<'_>) -> Problem {
     word.error("E105", message, help)
 }
 
-const KEYWORDS: [&str; 9] = [
+/// How a keyword line begins.
+pub(super) const KEYWORDS: [&str; 9] = [
     "include",
     "listen",
     "rotate_size",

@@ -312,13 +312,14 @@ fn is_number(word: &str) -> bool {
 }
 
 /// What else sysklogd 2 calls a facility.
-const FACILITY_ALIASES: [(&str, Facility); 3] = [
+pub(super) const FACILITY_ALIASES: [(&str, Facility); 3] = [
     ("audit", Facility::Security),
     ("cron2", Facility::Clock),
     ("cron_sol", Facility::Clock),
 ];
 
-const SEVERITIES: [(&str, Severity); 11] = [
+/// The names of severities.
+pub(super) const SEVERITIES: [(&str, Severity); 11] = [
     ("emerg", Severity::Emergency),
     ("panic", Severity::Emergency),
     ("alert", Severity::Alert),
