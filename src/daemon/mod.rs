@@ -100,14 +100,14 @@ impl Started {
             tracing::error!("this is a fault of ours: {panic}");
         }));
         prepare_process();
+        // From here on a signal waits for its turn: nobody knows our process id yet.
+        let events = Events::new(arguments.mark).map_err(StartError::Runtime)?;
         let mut pid_file = PidFile::claim(&arguments.pid_file)?;
         if arguments.pid_file == Path::new(DEFAULT_PID_FILE)
             && let Err(error) = pid_file.link(Path::new(pid_file::ALIAS))
         {
             tracing::warn!("cannot link {}: {error}", pid_file::ALIAS);
         }
-        // From here on a signal waits for its turn.
-        let events = Events::new(arguments.mark).map_err(StartError::Runtime)?;
         let running = Running::start(arguments)?;
         let speaker = Speaker::start(running.internal().clone(), reports)?;
         tracing::info!("syslogd-rs {}: start", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,30 @@
+//! Stories: the real `syslogd`, real sockets and files, and the real `logger`, `tail` and `gzip`.
+//!
+//! Each reads as config, send, expect, and ends with [`support::Daemon::finish`]: the daemon is alive, logs
+//! the next message, and its counters balance. `SYSLOGD=/usr/sbin/syslogd` tests another program.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "a failed test shows what the daemon said"
+)]
+
+mod cli;
+mod config_errors;
+mod fifo;
+mod filters;
+mod formats;
+mod forward;
+mod hostile;
+mod lifecycle;
+mod privileged;
+mod real_input;
+mod reload;
+mod rotation;
+mod selectors;
+mod shutdown;
+mod support;
+mod tcp_framing;
+mod try_out;
+mod udp;
+mod unix;
+mod users;

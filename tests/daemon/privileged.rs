@@ -1,0 +1,167 @@
+//! What only root can do: the real `/dev/log`, port 514, a full file system.
+//!
+//! Each of these tests starts itself again in mount and network namespaces of its own, so that the host
+//! never sees any of it.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::process::Command;
+
+use crate::support::counters::sum;
+use crate::support::{Counters, Daemon, LogFile, Setup, logger, skip, wait_for};
+
+/// Set for the copy of a test that runs in the namespaces.
+const INSIDE: &str = "SYSLOGD_TEST_INSIDE_NAMESPACES";
+
+/// A /dev of our own without a log, then the test.
+const PREPARE: &str = r#"
+    set -e
+    dev=$(mktemp -d)
+    mount -t tmpfs none "$dev"
+    for name in null zero full random urandom; do
+        touch "$dev/$name"
+        mount --bind "/dev/$name" "$dev/$name"
+    done
+    mount --move "$dev" /dev
+    rmdir "$dev"
+    ip link set lo up
+    exec "$0" "$@"
+"#;
+
+/// Whether this is the copy of `test` that runs in the namespaces. Otherwise starts that copy, or says
+/// why it cannot.
+fn is_inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        skip("needs root");
+        return false;
+    }
+    let unshare = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--net", "--propagation", "private", "sh", "-c"])
+            .args(arguments);
+        command.env(INSIDE, "1").output()
+    };
+    let possible = unshare(&["mount -t tmpfs none /mnt && ip link set lo up"]);
+    if !possible.is_ok_and(|output| output.status.success()) {
+        skip("needs unshare(1), ip(8) and the right to mount");
+        return false;
+    }
+    let own = std::env::current_exe().expect("we are a file");
+    let own = own.to_str().expect("UTF-8");
+    let name = format!("privileged::{test}");
+    let output =
+        unshare(&[PREPARE, own, "--exact", &name, "--nocapture"]).expect("it was possible");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "in the namespaces: {said}");
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+#[test]
+fn dev_log_and_port_514() {
+    if !is_inside("dev_log_and_port_514") {
+        return;
+    }
+    let arguments = ["-p", "/dev/log", "-b", "127.0.0.1"];
+    let daemon = Daemon::with(&arguments, "*.*;syslog.none\t{dir}/all\n");
+    logger(&["-t", "app", "through /dev/log"]);
+    daemon.file("all").wait_for("app: through /dev/log");
+    logger(&["-t", "app", "-d", "-n", "127.0.0.1", "to port 514"]);
+    daemon.file("all").wait_for("to port 514");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket
+        .send_to(b"<13>app: as any device", "127.0.0.1:514")
+        .expect("sent");
+    daemon.file("all").wait_for("app: as any device");
+    daemon.finish();
+    assert!(fs::symlink_metadata("/dev/log").is_err(), "left behind");
+}
+
+/// A daemon that writes to a file system of 1 MiB, of which nearly all is taken.
+fn on_a_full_disk() -> (Daemon, LogFile) {
+    let setup = Setup::new("user.*\t{dir}/small/user\nuser.*\t-{dir}/large\n").arguments(&["-cc"]);
+    let small = setup.path("small");
+    fs::create_dir(&small).expect("it can be made");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "none"])
+        .arg(&small)
+        .status();
+    assert!(mounted.expect("mount(8)").success());
+    fs::write(small.join("filler"), vec![b'x'; 1000 * 1024]).expect("it fits");
+    let daemon = setup.start();
+    let user = daemon.file("small/user");
+    (daemon, user)
+}
+
+/// Ends the story: a directory that something is mounted on could not be removed.
+fn finish(daemon: Daemon) {
+    let small = daemon.setup().path("small");
+    let unmounted = Command::new("umount").arg("-l").arg(small).status();
+    assert!(unmounted.expect("umount(8)").success());
+    daemon.finish();
+}
+
+#[test]
+fn what_a_full_disk_does_not_take_waits_until_there_is_room() {
+    if !is_inside("what_a_full_disk_does_not_take_waits_until_there_is_room") {
+        return;
+    }
+    let (daemon, user) = on_a_full_disk();
+    for number in 0..5000 {
+        daemon.unix(format!("<13>app: number {number}."));
+    }
+    daemon.stderr().wait_for("No space left on device");
+    daemon.file("large").wait_for("number 4999.");
+    assert!(user.lines().len() < 5000);
+    wait_for("the rest to wait", || {
+        daemon.counters().output("small/user")["queued"].as_u64() > Some(0)
+    });
+    fs::remove_file(daemon.setup().path("small/filler")).expect("it is there");
+    let lines = user.wait_for_lines(5000);
+    for (number, line) in lines.iter().enumerate() {
+        assert!(
+            line.ends_with(&format!(" app: number {number}.")),
+            "{number}: {line}"
+        );
+    }
+    let counters = daemon.quiet();
+    assert_eq!(sum(&counters.output("small/user")["dropped"]), 0);
+    finish(daemon);
+}
+
+#[test]
+fn what_a_full_disk_makes_us_drop_is_counted_to_the_record() {
+    if !is_inside("what_a_full_disk_makes_us_drop_is_counted_to_the_record") {
+        return;
+    }
+    let (daemon, user) = on_a_full_disk();
+    let sent = 7000;
+    let text = "x".repeat(7900);
+    for number in 0..sent {
+        daemon.unix(format!("<13>app: number {number}. {text}"));
+    }
+    daemon.file("large").wait_for_lines(sent);
+    wait_for("a drop", || {
+        sum(&daemon.counters().output("small/user")["dropped"]) > 0
+    });
+    daemon.stderr().wait_for("dropped");
+    fs::remove_file(daemon.setup().path("small/filler")).expect("it is there");
+    // The disk takes 1 MiB of what is queued, and the rest still waits.
+    wait_for("room", || user.octets().len() > 900_000);
+    let number = |counters: &Counters, name: &str| {
+        counters.output("small/user")[name]
+            .as_u64()
+            .expect("a number")
+    };
+    let counters = daemon.counters();
+    assert_eq!(number(&counters, "enqueued"), sent as u64);
+    wait_for("the counters to agree with the file", || {
+        let counters = daemon.counters();
+        counters.balance() && number(&counters, "written") == user.lines().len() as u64
+    });
+    finish(daemon);
+}

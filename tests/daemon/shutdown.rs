@@ -1,0 +1,99 @@
+//! The end: what was accepted is written.
+
+use std::io::Write as _;
+
+use nix::sys::signal::Signal;
+
+use crate::support::Daemon;
+
+#[test]
+fn sigterm_and_sigint_end_it_well() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut daemon = Daemon::start("user.*\t{dir}/user\nsyslog.*\t{dir}/syslog\n");
+        daemon.unix("<13>app: hello");
+        daemon.signal(signal);
+        assert_eq!(daemon.wait().code(), Some(0), "{signal}");
+        let said = daemon.stderr().wait_for_end();
+        assert!(
+            said.iter()
+                .any(|line| line.contains(&format!("exiting on {signal}"))),
+            "{said:#?}"
+        );
+        assert_eq!(daemon.file("user").lines().len(), 1, "{signal}");
+        assert!(!daemon.setup().path("log.sock").exists());
+        assert!(!daemon.setup().path("syslogd.pid").exists());
+        let lines = daemon.file("syslog").lines();
+        let tag = format!(" syslogd[{}]: syslogd-rs ", daemon.pid());
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains(&tag) && line.ends_with(": start")),
+            "{lines:#?}"
+        );
+        let last = lines.last().expect("a last line");
+        assert!(
+            last.contains(&tag) && last.contains(&format!("exiting on {signal}; received ")),
+            "{last}"
+        );
+    }
+}
+
+#[test]
+fn everything_that_was_accepted_is_written_before_the_end() {
+    let daemon = Daemon::start("user.*\t-{dir}/user\n");
+    let mut stream = daemon.tcp();
+    let lines: Vec<_> = (0..2000)
+        .map(|number| format!("<13>tcp: number {number}.\n"))
+        .collect();
+    stream
+        .write_all(b"<13>tcp: connected\n")
+        .expect("it takes it");
+    daemon.file("user").wait_for("connected");
+    for number in 0..5000 {
+        daemon.unix(format!("<13>unix: number {number}."));
+    }
+    for number in 0..200 {
+        daemon.udp(format!("<13>udp: number {number}."));
+    }
+    stream
+        .write_all(lines.concat().as_bytes())
+        .expect("it takes it");
+    let setup = daemon.stop();
+    let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
+    for (tag, count) in [("unix", 5000), ("udp", 200), ("tcp", 2000)] {
+        let tag = format!(" {tag}: number ");
+        let numbers: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split(&tag).nth(1))
+            .collect();
+        let want: Vec<_> = (0..count).map(|number| format!("{number}.")).collect();
+        assert_eq!(numbers, want, "{tag}");
+    }
+}
+
+#[test]
+fn a_stream_that_never_ends_does_not_hold_the_end() {
+    let daemon = Daemon::start("user.*\t{dir}/user\n");
+    let mut stream = daemon.tcp();
+    stream
+        .write_all(b"<13>app: whole\n<13>app: half")
+        .expect("it takes it");
+    daemon.file("user").wait_for("whole");
+    let setup = daemon.stop();
+    let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
+    assert!(text.contains("app: half\n"), "{text}");
+}
+
+#[test]
+fn a_count_that_is_told_at_the_end_is_written_first() {
+    let daemon = Daemon::start("user.*\t{dir}/user\n");
+    for _ in 0..5 {
+        daemon.unix("<13>app: link down");
+    }
+    let setup = daemon.stop();
+    let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
+    assert!(
+        text.ends_with(" app: last message repeated 4 times\n"),
+        "{text}"
+    );
+}
