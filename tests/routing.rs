@@ -1,5 +1,5 @@
 //! Routing: the compiled table picks what a walk over all rules would, and filters mean what
-//! syslogd.conf(5) says.
+//! syslog.conf(5) says.
 
 #[path = "routing/naive.rs"]
 mod naive;

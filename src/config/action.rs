@@ -65,10 +65,11 @@ impl Action {
             (key.trim(), Some(value.trim()))
         });
         let word = key.text.to_ascii_lowercase();
+        let layout = LAYOUTS.iter().find(|(name, _)| *name == word);
+        if let (Some((_, layout)), None) = (layout, value) {
+            return self.layout(option, *layout);
+        }
         match (word.as_str(), value) {
-            ("rfc3164", None) => self.layout(option, LayoutDecl::Rfc3164),
-            ("rfc5424", None) => self.layout(option, LayoutDecl::Rfc5424),
-            ("bsd", None) => self.layout(option, LayoutDecl::Bsd),
             ("escape", Some(value)) => {
                 self.format.escape = Some(escape(value)?);
                 Ok(())
@@ -149,12 +150,7 @@ impl Action {
             "second" => Sync::Second,
             "durable" => Sync::Durable,
             other => {
-                return Err(bad_value(
-                    value,
-                    "sync",
-                    other,
-                    &["none", "second", "durable"],
-                ));
+                return Err(bad_value(value, "sync", other, &SYNCS));
             }
         };
         if relaxed && sync != Sync::None {
@@ -178,12 +174,7 @@ pub(super) fn escape(value: Piece<'_>) -> Result<Escape, Problem> {
         "hex" => Escape::Hex,
         "lossless" => Escape::Lossless,
         other => {
-            return Err(bad_value(
-                value,
-                "escape",
-                other,
-                &["octal", "caret", "hex", "lossless"],
-            ));
+            return Err(bad_value(value, "escape", other, &ESCAPES));
         }
     })
 }
@@ -260,7 +251,7 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
         return key.error(
             "E103",
             message,
-            format!("write {word}=VALUE, see syslogd.conf(5)"),
+            format!("write {word}=VALUE, see syslog.conf(5)"),
         );
     }
     if word.starts_with("rsyslog_") {
@@ -278,11 +269,25 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
     key.error(
         "E103",
         message,
-        format!("{near}options are listed in syslogd.conf(5)"),
+        format!("{near}options are listed in syslog.conf(5)"),
     )
 }
 
-const VALUED: [&str; 6] = ["rotate", "mode", "owner", "group", "sync", "escape"];
+/// The options without a value.
+pub(super) const LAYOUTS: [(&str, LayoutDecl); 3] = [
+    ("rfc3164", LayoutDecl::Rfc3164),
+    ("rfc5424", LayoutDecl::Rfc5424),
+    ("bsd", LayoutDecl::Bsd),
+];
+
+/// The values of `sync`.
+pub(super) const SYNCS: [&str; 3] = ["none", "second", "durable"];
+
+/// The values of `escape`.
+pub(super) const ESCAPES: [&str; 4] = ["octal", "caret", "hex", "lossless"];
+
+/// The options with a value.
+pub(super) const VALUED: [&str; 6] = ["rotate", "mode", "owner", "group", "sync", "escape"];
 
 #[cfg(test)]
 mod tests {

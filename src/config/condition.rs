@@ -202,7 +202,7 @@ fn property_name(name: Piece<'_>) -> Result<Property, Problem> {
         name.error(
             "E104",
             message,
-            format!("{near}properties are listed in syslogd.conf(5)"),
+            format!("{near}properties are listed in syslog.conf(5)"),
         )
     })
 }
@@ -222,7 +222,7 @@ fn test(operator: Piece<'_>, value: &Value<'_>) -> Result<Test, Problem> {
         _ => {
             let near = suggestion(plain, OPERATORS);
             let message = format!("unknown operator {}, {IGNORED}", quoted(operator.text));
-            let help = format!("{near}operators are listed in syslogd.conf(5)");
+            let help = format!("{near}operators are listed in syslog.conf(5)");
             return Err(operator.error("E104", message, help));
         }
     })
@@ -296,7 +296,8 @@ impl<'a> Value<'a> {
     }
 }
 
-const PROPERTIES: [(&str, Property); 7] = [
+/// What a filter can look at.
+pub(super) const PROPERTIES: [(&str, Property); 7] = [
     ("msg", Property::Msg),
     ("programname", Property::ProgramName),
     ("hostname", Property::Hostname),
@@ -306,7 +307,8 @@ const PROPERTIES: [(&str, Property); 7] = [
     ("data", Property::StructuredData),
 ];
 
-const OPERATORS: [&str; 6] = [
+/// How it can look at it; each has a form with `icase_`.
+pub(super) const OPERATORS: [&str; 6] = [
     "contains",
     "isequal",
     "startswith",

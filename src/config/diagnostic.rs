@@ -4,7 +4,7 @@
 //! syslogd.conf:12:1: unknown facility "auht", rule ignored
 //!    |
 //! 12 | auht.info     /var/log/auth.log
-//!    | ^^^^ did you mean "auth"? facilities are listed in syslogd.conf(5)
+//!    | ^^^^ did you mean "auth"? facilities are listed in syslog.conf(5)
 //! ```
 //!
 //! The first line is ours, the snippet below it is annotate-snippets'. Columns count characters from 1.

@@ -51,7 +51,7 @@ fn keyword<'a>(word: Piece<'a>, argument: Piece<'a>) -> Result<Keyword<'a>, Prob
         return Err(unknown(word));
     }
     if argument.is_empty() {
-        let help = format!("write {name} and its value, see syslogd.conf(5)");
+        let help = format!("write {name} and its value, see syslog.conf(5)");
         return Err(word.error("E105", format!("{name} has no value, line ignored"), help));
     }
     let bad = |message: String, help: &str| {
@@ -140,12 +140,13 @@ fn unknown(word: Piece<'_>) -> Problem {
     let near = suggestion(name, KEYWORDS);
     let message = format!("unknown keyword {}, line ignored", quoted(name));
     let help = format!(
-        "{near}a rule begins with facility.priority, keywords are listed in syslogd.conf(5)"
+        "{near}a rule begins with facility.priority, keywords are listed in syslog.conf(5)"
     );
     word.error("E105", message, help)
 }
 
-const KEYWORDS: [&str; 9] = [
+/// How a keyword line begins.
+pub(super) const KEYWORDS: [&str; 9] = [
     "include",
     "listen",
     "rotate_size",

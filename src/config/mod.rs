@@ -28,6 +28,7 @@ mod selector;
 mod size;
 #[cfg(test)]
 mod tests;
+mod vocabulary;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ pub use files::LoadError;
 pub use listen::{bind_addresses, listen_addresses};
 pub use load::{Loaded, builtin, load, parse_files, parse_str};
 pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
+pub use vocabulary::vocabulary;
 
 /// What a configuration says, with everything that was understood of it.
 #[derive(Clone, Debug, Default)]

@@ -246,7 +246,7 @@ fn severity(name: Piece<'_>) -> Result<Severity, Problem> {
         name.error(
             "E101",
             message,
-            format!("{near}priorities are listed in syslogd.conf(5)"),
+            format!("{near}priorities are listed in syslog.conf(5)"),
         )
     })
 }
@@ -297,7 +297,7 @@ fn source(name: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Source, Proble
             name.error(
                 "E101",
                 message,
-                format!("{near}facilities are listed in syslogd.conf(5)"),
+                format!("{near}facilities are listed in syslog.conf(5)"),
             )
         })
 }
@@ -312,13 +312,14 @@ fn is_number(word: &str) -> bool {
 }
 
 /// What else sysklogd 2 calls a facility.
-const FACILITY_ALIASES: [(&str, Facility); 3] = [
+pub(super) const FACILITY_ALIASES: [(&str, Facility); 3] = [
     ("audit", Facility::Security),
     ("cron2", Facility::Clock),
     ("cron_sol", Facility::Clock),
 ];
 
-const SEVERITIES: [(&str, Severity); 11] = [
+/// The names of severities.
+pub(super) const SEVERITIES: [(&str, Severity); 11] = [
     ("emerg", Severity::Emergency),
     ("panic", Severity::Emergency),
     ("alert", Severity::Alert),

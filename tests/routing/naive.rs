@@ -1,6 +1,6 @@
 //! The router that `route` must agree with: it walks all rules and asks each of them everything.
 //!
-//! Written from syslogd.conf(5) and not from `src/route`; the fuzz target `route` uses it too.
+//! Written from syslog.conf(5) and not from `src/route`; the fuzz target `route` uses it too.
 
 use syslogd::config::{Condition, HostName, Needle, Property, RuleDecl, Test};
 use syslogd::message::Message;
