@@ -1,11 +1,12 @@
-//! What finding the lanes of one message costs, by the number of rules.
+//! What choosing the lanes of one message costs, by the number of rules.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use syslogd::config;
-use syslogd::format::{Escape, Escaping, Layout, Template};
+use syslogd::counters::OutputCounters;
+use syslogd::format::{Escaping, Layout, Template};
 use syslogd::message::{Message, Sender};
 use syslogd::route::filter::Scene;
 use syslogd::route::inbox::inbox;
@@ -15,71 +16,65 @@ fn main() {
     divan::main();
 }
 
-/// Rules of which the first takes the message and no other does, whatever their number.
-fn selectors(rules: usize) -> String {
-    let mut text = "auth.info\t/file\n".to_owned();
-    for rule in 1..rules {
-        writeln!(text, "local{}.=debug\t/file{rule}", rule % 8).expect("a String takes all");
-    }
-    text
-}
+const RULES: [usize; 4] = [1, 13, 100, 1000];
 
-/// Rules whose selectors all take the message, so that each filter is asked.
-fn programs(rules: usize) -> String {
-    let mut text = String::new();
-    for rule in 0..rules {
-        writeln!(text, "!program{rule}\n*.*\t/file{rule}").expect("a String takes all");
-    }
-    text
-}
+const MESSAGE: &[u8] =
+    b"<38>Oct 11 22:14:15 bastion sshd[4711]: Accepted publickey for admin from 192.0.2.7 port 50022 ssh2";
 
-fn table(text: &str) -> RoutingTable {
-    let loaded = config::parse_files(&[("syslog.conf", text)]);
-    let lane = |_| Lane {
-        inbox: inbox("nowhere".into(), 1 << 20, Arc::default()).0,
+/// Routes the message through a table with one lane for all rules of `text`.
+fn route(bencher: Bencher<'_, '_>, text: &str) {
+    let config = config::parse_str("bench.conf", text).config;
+    let lane = Lane {
+        inbox: inbox(String::new(), 0, Arc::new(OutputCounters::default())).0,
         template: Template {
             layout: Layout::Traditional,
-            escaping: Escaping::Text(Escape::Octal),
+            escaping: Escaping::None,
         },
         local_only: false,
     };
-    let lanes = loaded.config.rules.iter().map(lane).collect();
-    let lane_of = |rule| Some(LaneId::from(rule));
-    RoutingTable::compile(&loaded.config, lanes, lane_of, Policy::default())
-}
-
-fn route(bencher: Bencher<'_, '_>, text: &str) {
-    let table = table(text);
-    let message = Message::parse(
-        b"<38>Oct 11 22:14:15 bastion sshd[4711]: Accepted",
-        Sender::Remote,
-    );
+    let one_lane = |_| Some(LaneId::from(0));
+    let table = RoutingTable::compile(&config, vec![lane], one_lane, Policy::default());
+    let message = Message::parse(MESSAGE, Sender::Remote);
     let scene = Scene {
         hostname: b"bastion",
-        source: b"192.0.2.1",
+        source: b"192.0.2.7",
         own_name: b"loghost",
     };
     bencher.bench_local(|| {
-        let mut lanes = 0;
-        table.route(black_box(&message), scene, false, Class::Message, |_| {
-            lanes += 1;
-        });
-        lanes
+        let mut picked = 0_u32;
+        let message = black_box(&message);
+        table.route(message, scene, true, Class::Message, |_| picked += 1);
+        picked
     });
 }
 
-#[divan::bench(args = [1, 13, 100, 1000])]
+/// One rule takes it; the others are for other facilities.
+#[divan::bench(args = RULES)]
 fn by_pri(bencher: Bencher<'_, '_>, rules: usize) {
-    route(bencher, &selectors(rules));
+    let mut text = "auth.* /var/log/auth\n".to_owned();
+    for rule in 1..rules {
+        writeln!(text, "local{}.* /var/log/local", rule % 8).expect("memory");
+    }
+    route(bencher, &text);
 }
 
-#[divan::bench(args = [1, 13, 100, 1000])]
+/// Every rule takes its PRI, and the last one its program.
+#[divan::bench(args = RULES)]
 fn by_program(bencher: Bencher<'_, '_>, rules: usize) {
-    route(bencher, &programs(rules));
+    let mut text = String::new();
+    for rule in 1..rules {
+        writeln!(text, "!prog{rule}\n*.* /var/log/prog").expect("memory");
+    }
+    text.push_str("!sshd\n*.* /var/log/sshd\n");
+    route(bencher, &text);
 }
 
-#[divan::bench(args = [1, 13, 100, 1000])]
-fn compile(bencher: Bencher<'_, '_>, rules: usize) {
-    let text = selectors(rules);
-    bencher.bench_local(|| table(black_box(&text)));
+/// Every rule takes its PRI, and none of them its text.
+#[divan::bench(args = RULES)]
+fn by_text(bencher: Bencher<'_, '_>, rules: usize) {
+    let mut text = String::new();
+    for rule in 0..rules {
+        writeln!(text, ":msg, contains, \"word{rule}\"\n*.* /var/log/word").expect("memory");
+    }
+    route(bencher, &text);
 }

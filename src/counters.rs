@@ -113,7 +113,7 @@ pub struct InputCounters {
     pub unmatched: Counter,
     /// Messages cut at the size limit (they count as routed or unmatched too).
     pub truncated: Counter,
-    /// Messages that were odd in some way, by [`Flag`](crate::message::Flag); they count elsewhere too.
+    /// Messages that were odd in some way, by [`Flag`]; they count elsewhere too.
     noted: [Counter; Flag::COUNT],
     /// Messages of `kern` that did not come from the kernel, and became `user`.
     pub kern_remapped: Counter,

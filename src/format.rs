@@ -97,7 +97,7 @@ impl Formatter {
             Layout::Rfc5424Line => {
                 out.extend_from_slice(self.stamp(message, shown).rfc3339());
                 let stamp = out.len() - start;
-                write_fields(out, message, shown.hostname, template.escaping);
+                write_fields(out, message, shown.hostname, template.escaping, Bom::Drop);
                 stamp
             }
             Layout::ForwardBsd => {
@@ -116,7 +116,7 @@ impl Formatter {
                 write_pri(out, message);
                 out.extend_from_slice(b"1 ");
                 out.extend_from_slice(self.stamp(message, shown).rfc3339());
-                write_fields(out, message, shown.hostname, template.escaping);
+                write_fields(out, message, shown.hostname, template.escaping, Bom::Keep);
                 0
             }
         };
@@ -167,8 +167,23 @@ fn write_text(out: &mut BytesMut, message: &Message<'_>, escaping: Escaping) {
     write_octets(out, message.text(), escaping);
 }
 
+/// What becomes of the BOM that promises a UTF-8 text (RFC 5424 6.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Bom {
+    /// A relay passes the promise on.
+    Keep,
+    /// A reader of the file would see it as an odd octet.
+    Drop,
+}
+
 /// HOSTNAME to MSG of RFC 5424 6, after TIMESTAMP and its space.
-fn write_fields(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], escaping: Escaping) {
+fn write_fields(
+    out: &mut BytesMut,
+    message: &Message<'_>,
+    hostname: &[u8],
+    escaping: Escaping,
+    bom: Bom,
+) {
     let absent = Some(&b"-"[..]);
     for (field, limit) in [
         (Some(hostname), 255),
@@ -183,11 +198,20 @@ fn write_fields(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], esca
         [] => out.extend_from_slice(b"-"),
         octets => write_octets(out, octets, escaping),
     }
-    if !message.msg().is_empty() {
+    let bom: &[u8] = if bom == Bom::Keep && message.has_bom() {
+        BOM
+    } else {
+        b""
+    };
+    if !(bom.is_empty() && message.msg().is_empty()) {
         out.extend_from_slice(b" ");
+        out.extend_from_slice(bom);
         write_octets(out, message.msg(), escaping);
     }
 }
+
+/// RFC 5424 6: BOM = %xEF.BB.BF.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// One word of printable ASCII, at most `limit` octets (RFC 5424 6): whatever else a peer put there
 /// becomes `?`, so that no field can pose as two.

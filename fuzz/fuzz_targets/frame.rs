@@ -31,12 +31,7 @@ fuzz_target!(|input: (u8, Vec<u8>, Vec<u8>)| {
     assert_eq!(whole, octets);
 });
 
-fn frames(
-    limit: usize,
-    sizes: &[usize],
-    stream: &[u8],
-    bounded: bool,
-) -> Vec<Seen> {
+fn frames(limit: usize, sizes: &[usize], stream: &[u8], bounded: bool) -> Vec<Seen> {
     let mut framer = Framer::new(limit);
     let mut seen = Vec::new();
     let mut unread = Vec::new();

@@ -65,15 +65,17 @@ pub struct Sources {
 struct Source {
     name: String,
     text: String,
+    /// Where the lines begin, so that none is searched for.
+    lines: Vec<usize>,
 }
 
 impl Sources {
     /// Takes a file in; the number is for [`Span::file`].
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> u32 {
-        self.files.push(Source {
-            name: name.into(),
-            text: text.into(),
-        });
+        let (name, text) = (name.into(), text.into());
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        self.files.push(Source { name, text, lines });
         octets(self.files.len() - 1)
     }
 
@@ -104,12 +106,14 @@ impl Sources {
 
     /// Line and column of the first octet of a span, both from 1; the column counts characters.
     pub fn position(&self, span: Span) -> (usize, usize) {
-        let before = self
-            .text(span.file)
-            .get(..span.start as usize)
-            .unwrap_or("");
-        let line = before.rsplit('\n').next().unwrap_or("");
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+        let Some(source) = self.source(span.file) else {
+            return (1, 1);
+        };
+        let start = span.start as usize;
+        let line = source.lines.partition_point(|begin| *begin <= start).max(1);
+        let begin = source.lines.get(line - 1).copied().unwrap_or(0);
+        let before = source.text.get(begin..start).unwrap_or("");
+        (line, before.chars().count() + 1)
     }
 
     fn source(&self, file: u32) -> Option<&Source> {

@@ -1,8 +1,8 @@
 //! The files of a configuration: found by pattern, read, and only trusted if nobody else can write them.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -141,7 +141,14 @@ impl Files<'_> {
 const LARGEST: u64 = 16 << 20;
 
 fn read_trusted(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
+    // Neither a FIFO without a writer nor /proc/kmsg may hold us.
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let mut file = options
+        .open(path)
+        .map_err(|error| unreadable(path, error))?;
     let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
     if let Some(reason) = distrust(&metadata) {
         return Err(LoadError::Untrusted {
@@ -158,11 +165,13 @@ fn read_trusted(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(octets)
 }
 
-/// Why a file could be somebody else's words; devices and pipes are whoever's gave them to us.
+/// Why a file could be somebody else's words, or none at all. `/dev/null` is an empty configuration.
 fn distrust(metadata: &Metadata) -> Option<String> {
     let ours = nix::unistd::geteuid().as_raw();
-    if !metadata.is_file() {
+    if metadata.file_type().is_char_device() && metadata.rdev() == libc::makedev(1, 3) {
         None
+    } else if !metadata.is_file() {
+        Some("it is not a regular file".to_owned())
     } else if metadata.mode() & 0o002 != 0 {
         Some("everybody can write it; run chmod o-w".to_owned())
     } else if metadata.uid() != 0 && metadata.uid() != ours {

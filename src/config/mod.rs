@@ -234,6 +234,8 @@ pub struct OutputSettings {
     pub group: Option<String>,
     /// When the disk must have it.
     pub sync: Sync,
+    /// The layout of its first rule: how the line that counts repeats looks.
+    pub layout: Option<LayoutDecl>,
     /// The programs that are started with the log's path after each rotation; for all files the same,
     /// from [`Settings::notify`].
     pub notify: Arc<[PathBuf]>,

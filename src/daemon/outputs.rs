@@ -9,15 +9,12 @@ use std::time::{Duration, Instant};
 use super::plan::{OutputPlan, Plan};
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
-use crate::output::{self, Sink, Surroundings};
+use crate::output::{self, Ended, Sink, Surroundings};
 use crate::route::inbox::{self, Change, Inbox};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
-/// All queues together hold this many octets at most (reliability S2).
+/// All queues together take this much memory at most (reliability S2), but for one block each.
 const MEMORY: usize = 64 << 20;
-
-/// A queue holds at least this much, however many there are.
-const LEAST: usize = 1 << 20;
 
 /// Beyond the deadline, for workers that are just finishing.
 const GRACE: Duration = Duration::from_millis(500);
@@ -29,6 +26,7 @@ struct Running {
     inbox: Inbox,
     counters: Arc<OutputCounters>,
     worker: JoinHandle<()>,
+    ended: Ended,
 }
 
 /// All outputs at work.
@@ -36,7 +34,15 @@ struct Running {
 pub struct Outputs {
     running: Vec<Running>,
     /// Outputs of earlier configurations that still write what was routed to them.
-    leaving: Vec<(Destination, Arc<OutputCounters>, JoinHandle<()>)>,
+    leaving: Vec<Leaving>,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    destination: Destination,
+    counters: Arc<OutputCounters>,
+    worker: JoinHandle<()>,
+    ended: Ended,
 }
 
 /// What is to be done for one wanted output.
@@ -55,7 +61,7 @@ pub fn reconcile(running: &[&OutputPlan], wanted: &[OutputPlan]) -> Vec<Step> {
     let step = |wanted: &OutputPlan| {
         let same = |running: &&OutputPlan| {
             running.destination == wanted.destination
-                && running.folding == wanted.folding
+                && running.folds == wanted.folds
                 && running.limits == wanted.limits
         };
         match running.iter().position(same) {
@@ -82,11 +88,12 @@ impl Outputs {
     ) -> io::Result<RoutingTable> {
         let plans: Vec<&OutputPlan> = self.running.iter().map(|running| &running.plan).collect();
         let steps = reconcile(&plans, &plan.outputs);
-        let limit = (MEMORY / plan.outputs.len().max(1)).max(LEAST);
+        let limit = MEMORY / plan.outputs.len().max(1);
         let mut opened = Vec::new();
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
-                opened.push(open(wanted, limit, surroundings)?);
+                let before = self.predecessor(&wanted.destination);
+                opened.push(open(wanted, limit, surroundings, before)?);
             }
         }
         let mut before: Vec<Option<Running>> = std::mem::take(&mut self.running)
@@ -106,11 +113,33 @@ impl Outputs {
             };
             self.running.extend(running);
         }
-        self.leaving.retain(|(_, _, worker)| !worker.is_finished());
+        self.leaving.retain(|old| !old.ended.is_so());
         let closed = before.into_iter().flatten();
-        self.leaving
-            .extend(closed.map(|old| (old.plan.destination, old.counters, old.worker)));
+        self.leaving.extend(closed.map(|old| Leaving {
+            destination: old.plan.destination,
+            counters: old.counters,
+            worker: old.worker,
+            ended: old.ended,
+        }));
         Ok(self.table(plan, config, policy))
+    }
+
+    /// The worker of the same destination that must end before another one may begin.
+    fn predecessor(&self, destination: &Destination) -> Option<Ended> {
+        let running = self
+            .running
+            .iter()
+            .map(|old| (&old.plan.destination, &old.ended));
+        let leaving = self
+            .leaving
+            .iter()
+            .rev()
+            .map(|old| (&old.destination, &old.ended));
+        // The latest of those that leave waits for the others.
+        let mut same = running
+            .chain(leaving)
+            .filter(|(other, _)| *other == destination);
+        same.next().map(|(_, ended)| ended.clone())
     }
 
     fn table(&self, plan: &Plan, config: &crate::config::Config, policy: Policy) -> RoutingTable {
@@ -145,7 +174,7 @@ impl Outputs {
         let leaving = self
             .leaving
             .iter()
-            .map(|(destination, counters, _)| (destination, counters));
+            .map(|old| (&old.destination, &old.counters));
         running
             .chain(leaving)
             .map(|(name, counters)| (name.to_string(), Arc::clone(counters)))
@@ -163,9 +192,9 @@ impl Outputs {
             counters.push(running.counters);
             workers.push(running.worker);
         }
-        for (_, old, worker) in self.leaving.drain(..) {
-            counters.push(old);
-            workers.push(worker);
+        for old in self.leaving.drain(..) {
+            counters.push(old.counters);
+            workers.push(old.worker);
         }
         let (done, all_done) = mpsc::sync_channel(1);
         let join = move || {
@@ -191,17 +220,31 @@ impl Outputs {
     }
 }
 
-fn open(plan: &OutputPlan, limit: usize, surroundings: &Surroundings) -> io::Result<Running> {
+fn open(
+    plan: &OutputPlan,
+    limit: usize,
+    surroundings: &Surroundings,
+    before: Option<Ended>,
+) -> io::Result<Running> {
     let counters = Arc::new(OutputCounters::default());
     let name = plan.destination.to_string();
     let (inbox, orders) = inbox::inbox(name.clone(), limit, Arc::clone(&counters));
-    let sink = Sink::open(&plan.destination, &plan.settings, plan.limits, surroundings);
-    let worker = output::spawn(name, sink, orders, plan.settings.sync, plan.folding())?;
+    let limits = plan.limits.unwrap_or_default();
+    let sink = Sink::open(&plan.destination, &plan.settings, limits, surroundings);
+    let (worker, ended) = output::spawn(
+        name,
+        sink,
+        orders,
+        plan.settings.sync,
+        plan.folding(),
+        before,
+    )?;
     Ok(Running {
         plan: plan.clone(),
         inbox,
         counters,
         worker,
+        ended,
     })
 }
 

@@ -10,9 +10,9 @@ use crate::cli::Arguments;
 use crate::config::{
     self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Transport,
 };
-use crate::format::{Escape, Escaping, Layout, Template, bsd_stamp, rfc3339_stamp};
+use crate::format::{Escape, Escaping, Layout, Template};
 use crate::output::forward::Limits;
-use crate::output::repeat::{Folding, Head, Style};
+use crate::output::repeat::{Folding, Style};
 
 /// The port that syslog has over UDP (RFC 5426 3.3).
 const SYSLOG_PORT: u16 = 514;
@@ -39,23 +39,20 @@ pub struct OutputPlan {
     pub destination: Destination,
     /// How it behaves.
     pub settings: OutputSettings,
-    /// Whether it folds repeated messages, and how the line that tells of them begins.
-    pub folding: Option<Head>,
-    /// How long a datagram it may send.
-    pub limits: Limits,
+    /// Whether it folds repeated messages.
+    pub folds: bool,
+    /// How long a datagram it may send, if it is a forward.
+    pub limits: Option<Limits>,
 }
 
 impl OutputPlan {
     /// How the worker folds repeated messages.
     pub fn folding(&self) -> Folding {
-        let Some(head) = self.folding else {
-            return Folding::Off;
-        };
-        let stamp = match head {
-            Head::Traditional => bsd_stamp,
-            Head::Rfc5424 => rfc3339_stamp,
-        };
-        Folding::On(Style { stamp, head })
+        if self.folds {
+            Folding::On(Style::of(self.settings.layout))
+        } else {
+            Folding::Off
+        }
     }
 }
 
@@ -172,11 +169,14 @@ impl Plan {
                     settings.notify = config.settings.notify.clone().into();
                 }
                 let destination = rule.destination.clone();
-                let folding = folding(rule, arguments.folding);
+                settings.layout = rule.format.layout;
+                let folds = folds(&destination, arguments.folding);
+                let is_forward = matches!(destination, Destination::Forward(_));
+                let limits = is_forward.then_some(limits);
                 self.outputs.push(OutputPlan {
                     destination,
                     settings,
-                    folding,
+                    folds,
                     limits,
                 });
                 self.outputs.len() - 1
@@ -220,17 +220,12 @@ fn is_any_port(address: &ListenAddress) -> bool {
 }
 
 /// `-c` stops folding for FIFOs, `-cc` for everything; forwards and users never see it.
-fn folding(rule: &RuleDecl, off: u8) -> Option<Head> {
-    let folds = match rule.destination {
+fn folds(destination: &Destination, off: u8) -> bool {
+    match destination {
         Destination::File(_) | Destination::Terminal(_) => off < 2,
         Destination::Fifo(_) => off < 1,
         Destination::Users(_) | Destination::Everyone | Destination::Forward(_) => false,
-    };
-    let head = match rule.format.layout {
-        Some(LayoutDecl::Rfc5424) => Head::Rfc5424,
-        Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) | None => Head::Traditional,
-    };
-    folds.then_some(head)
+    }
 }
 
 fn template(rule: &RuleDecl, escape: Escape) -> Template {

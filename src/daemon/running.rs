@@ -145,11 +145,12 @@ impl Running {
         }
         let plan = Plan::new(&self.arguments, &loaded.config)?;
         warn(&plan);
-        let served: Vec<_> = self.inputs.wanted().cloned().collect();
-        let fresh = plan
-            .listens
-            .iter()
-            .filter(|address| !served.contains(address));
+        let mut served: Vec<_> = self.inputs.wanted().collect();
+        // Each socket serves one of the wanted: port 0 may be asked for twice.
+        let fresh = plan.listens.iter().filter(|wanted| {
+            let serving = served.iter().position(|address| address == wanted);
+            serving.map(|index| served.swap_remove(index)).is_none()
+        });
         let opened = Opened::all(fresh)?;
         let host = HostName::read();
         let policy = policy(&self.arguments, &host);
@@ -224,9 +225,20 @@ fn load_or_builtin(arguments: &Arguments) -> Loaded {
     loaded
 }
 
-/// Shows each mistake, with its line and caret.
+/// So many mistakes are shown at start and at a reload; `--check` shows all.
+const SHOWN: usize = 50;
+
+/// Shows the mistakes, with line and caret.
 fn report(loaded: &Loaded) {
-    for found in &loaded.diagnostics {
+    if let Some(more) = loaded
+        .diagnostics
+        .len()
+        .checked_sub(SHOWN)
+        .filter(|more| *more > 0)
+    {
+        tracing::error!("the configuration has {more} more mistakes; see syslogd --check");
+    }
+    for found in loaded.diagnostics.iter().take(SHOWN) {
         let text = found.render(&loaded.sources, false);
         match found.severity {
             Severity::Error => tracing::error!("{text}"),

@@ -33,6 +33,11 @@ pub(super) fn prepare(arguments: &mut Arguments) -> Result<Option<TryOut>, Start
         error,
     };
     let directory = std::path::absolute(&directory).map_err(failed)?;
+    if !directory.to_string_lossy().chars().all(can_be_named) {
+        let why =
+            "syslog.conf cannot name a path with a blank, `;`, `#`, `\\` or control character";
+        return Err(failed(io::Error::other(why)));
+    }
     fs::create_dir_all(directory.join("log")).map_err(failed)?;
     let config = directory.join("syslog.conf");
     write_new(&config, &configuration(&directory)).map_err(failed)?;
@@ -45,6 +50,10 @@ pub(super) fn prepare(arguments: &mut Arguments) -> Result<Option<TryOut>, Start
         .listen
         .extend(["udp://127.0.0.1:0".into(), "tcp://127.0.0.1:0".into()]);
     Ok(Some(TryOut { directory }))
+}
+
+fn can_be_named(character: char) -> bool {
+    !character.is_whitespace() && !character.is_control() && !";#\\\u{fffd}".contains(character)
 }
 
 /// Creates a file, unless it is there.

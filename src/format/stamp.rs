@@ -5,7 +5,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, FixedOffset, Local, Offset, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, FixedOffset, Local, MappedLocalTime, Offset, TimeZone, Timelike, Utc,
+};
 
 use crate::message::{Civil, Message, Timestamp};
 
@@ -232,14 +234,20 @@ fn resolve(timestamp: Timestamp, received: Received) -> DateTime<FixedOffset> {
 
 /// The offset of our zone when its clocks show this.
 ///
-/// In the hour that a clock change repeats the first one is meant; in the hour that it skips, the
-/// offset of UTC's hour of that name is as good as any.
+/// In the hour that a clock change repeats the first one is meant, which is the further east; in the hour
+/// that it skips, the offset of UTC's hour of that name is as good as any.
 fn local_offset(reading: Civil) -> i32 {
     let Some(reading) = DateTime::from_timestamp(reading.seconds(), 0) else {
         return 0;
     };
     let reading = reading.naive_utc();
-    let offset = Local.offset_from_local_datetime(&reading).earliest();
-    let offset = offset.unwrap_or_else(|| Local.offset_from_utc_datetime(&reading));
+    // chrono gives the two of a repeated hour in either order, so that `earliest` may be the second.
+    let offset = match Local.offset_from_local_datetime(&reading) {
+        MappedLocalTime::Single(offset) => offset,
+        MappedLocalTime::Ambiguous(one, other) => {
+            std::cmp::max_by_key(one, other, FixedOffset::local_minus_utc)
+        }
+        MappedLocalTime::None => Local.offset_from_utc_datetime(&reading),
+    };
     offset.fix().local_minus_utc()
 }

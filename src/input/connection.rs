@@ -1,8 +1,9 @@
 //! One connection: reads, cuts frames, and keeps nothing but the beginning of the next one.
 
-use std::cell::RefMut;
+use std::cell::{RefCell, RefMut};
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::stream::{Hub, Seat};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
 use crate::frame::{FrameError, Framer, Last, Step};
+use crate::report::Seldom;
 use crate::route::lanes::Which;
 
 /// Octets for each read(2), behind the unfinished frame of the connection.
@@ -37,6 +39,14 @@ impl Socket {
         }
     }
 
+    /// The number of its descriptor.
+    pub(super) fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(socket) => socket.as_raw_fd(),
+            Self::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_read(buffer),
@@ -55,12 +65,19 @@ enum End {
     Stalled,
 }
 
+/// What the connections of one listener share.
+pub(super) struct Listening {
+    pub(super) name: Rc<str>,
+    pub(super) counters: Arc<InputCounters>,
+    /// A peer that breaks one connection after the other must not fill the log with that.
+    pub(super) complaint: Rc<RefCell<Seldom>>,
+}
+
 pub(super) struct Connection {
     hub: Rc<Hub>,
     socket: Socket,
     peer: Peer,
-    name: Rc<str>,
-    counters: Arc<InputCounters>,
+    listener: Listening,
     framer: Framer,
     /// The unfinished frame.
     rest: Vec<u8>,
@@ -72,20 +89,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        hub: Rc<Hub>,
-        socket: Socket,
-        peer: Peer,
-        counters: Arc<InputCounters>,
-        name: Rc<str>,
-    ) -> Self {
+    pub(super) fn new(hub: Rc<Hub>, socket: Socket, peer: Peer, listener: Listening) -> Self {
         let seat = Seat::take(&hub, peer);
         Self {
             hub,
             socket,
             peer,
-            name,
-            counters,
+            listener,
             framer: Framer::new(MAX_MESSAGE),
             rest: Vec::new(),
             began: None,
@@ -100,28 +110,26 @@ impl Connection {
         let mut tally = Tally::default();
         match end {
             End::Closed => {}
-            End::Stalled => {
-                tracing::info!(
-                    "{}: closed the connection of {}: a frame was not finished in {} s",
-                    self.name,
-                    self.peer,
-                    FRAME_DEADLINE.as_secs()
-                );
-            }
+            End::Stalled => self.complain(|| {
+                let seconds = FRAME_DEADLINE.as_secs();
+                format!("a frame was not finished in {seconds} s")
+            }),
             End::Broken(error) => {
-                self.counters.received.add(1);
-                self.counters.rejected(Rejection::Frame).add(1);
+                self.listener.counters.received.add(1);
+                self.listener.counters.rejected(Rejection::Frame).add(1);
                 self.rest.clear();
-                tracing::warn!(
-                    "{}: closed the connection of {}: {error}",
-                    self.name,
-                    self.peer
-                );
+                self.complain(|| error.to_string());
             }
         }
         self.take_last(&mut tally);
-        tally.count(&self.counters);
+        tally.count(&self.listener.counters);
         self.hub.delivered.notify_one();
+    }
+
+    fn complain(&self, reason: impl FnOnce() -> String) {
+        let (name, peer) = (&self.listener.name, self.peer);
+        let mut complaint = self.listener.complaint.borrow_mut();
+        complaint.warn(|| format!("{name}: closed the connection of {peer}: {}", reason()));
     }
 
     async fn read(&mut self) -> End {
@@ -161,14 +169,18 @@ impl Connection {
                 return ControlFlow::Continue(Read::Something);
             }
             Err(error) => {
-                tracing::debug!("{}: connection of {}: {error}", self.name, self.peer);
+                tracing::debug!(
+                    "{}: connection of {}: {error}",
+                    self.listener.name,
+                    self.peer
+                );
                 return ControlFlow::Break(End::Closed);
             }
         };
         let unread = &buffer[..self.rest.len() + length];
         let mut tally = Tally::default();
         let cut = self.cut(unread, &mut tally);
-        tally.count(&self.counters);
+        tally.count(&self.listener.counters);
         match cut {
             Ok(consumed) => {
                 let unfinished = &unread[consumed..];

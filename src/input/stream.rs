@@ -8,17 +8,19 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::acl::{AccessList, Carrier};
-use super::connection::{Connection, Socket};
+use super::connection::{Connection, Listening, Socket};
 use super::shard::{Peer, Shard};
 use crate::config::ListenAddress;
 use crate::counters::{InputCounters, Rejection};
@@ -121,6 +123,11 @@ pub(super) struct Hub {
     /// Told after each batch, so that blocks leave before the thread sleeps.
     pub(super) delivered: Notify,
     pub(super) stopping: watch::Sender<bool>,
+    /// Told when a connection has ended.
+    left: Notify,
+    /// A connection with this descriptor or a higher one is the last that is accepted for now: the rest
+    /// is for files, reloads and statistics (reliability S4).
+    last_descriptor: RawFd,
     connections: RefCell<Connections>,
 }
 
@@ -138,6 +145,8 @@ impl Hub {
             gate,
             delivered: Notify::new(),
             stopping: watch::Sender::new(false),
+            left: Notify::new(),
+            last_descriptor: last_descriptor(),
             connections: RefCell::default(),
         }
     }
@@ -192,24 +201,34 @@ impl Hub {
             }
         };
         let name: Rc<str> = address.to_string().into();
-        let mut complaint = Seldom::default();
+        let complaint = Rc::new(RefCell::new(Seldom::default()));
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    let refused = self.refusal(peer, &counters);
-                    if let Some(reason) = refused {
-                        complaint
-                            .warn(|| format!("{name}: closed the connection of {peer}: {reason}"));
-                    } else {
-                        let (hub, counters) = (Rc::clone(&self), Arc::clone(&counters));
-                        let connection =
-                            Connection::new(hub, socket, peer, counters, Rc::clone(&name));
-                        tokio::task::spawn_local(connection.run());
+                    if let Some(reason) = self.refusal(peer, &counters) {
+                        let sentence =
+                            || format!("{name}: closed the connection of {peer}: {reason}");
+                        complaint.borrow_mut().warn(sentence);
+                        continue;
+                    }
+                    let is_last = socket.descriptor() >= self.last_descriptor;
+                    let listener = Listening {
+                        name: Rc::clone(&name),
+                        counters: Arc::clone(&counters),
+                        complaint: Rc::clone(&complaint),
+                    };
+                    let connection = Connection::new(Rc::clone(&self), socket, peer, listener);
+                    tokio::task::spawn_local(connection.run());
+                    if is_last {
+                        complaint.borrow_mut().warn(|| {
+                            format!("{name}: too few file descriptors: others must end first")
+                        });
+                        self.left.notified().await;
                     }
                 }
                 Err(error) => {
-                    complaint.warn(|| format!("{name}: cannot accept a connection: {error}"));
-                    // Out of descriptors or memory: others must end first.
+                    let sentence = || format!("{name}: cannot accept a connection: {error}");
+                    complaint.borrow_mut().warn(sentence);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -272,7 +291,14 @@ impl Drop for Seat {
                 connections.by_address.remove(&address);
             }
         }
+        self.hub.left.notify_waiters();
     }
+}
+
+fn last_descriptor() -> RawFd {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    let reserve = (limit / 4).min(64);
+    RawFd::try_from(limit - reserve).unwrap_or(RawFd::MAX)
 }
 
 enum Accepting {

@@ -17,18 +17,16 @@ use nom::combinator::opt;
 use nom::sequence::terminated;
 
 use super::timestamp::{self, Figures};
-use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, Sender, limited};
+use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, Sender};
 
-/// Reads what follows PRI.
-pub(super) fn read<'a>(octets: &'a [u8], sender: Sender<'_>) -> Header<'a> {
+/// Reads what follows PRI into a bare header.
+pub(super) fn read<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
     let spaced = octets.strip_prefix(b" ");
     let rest = spaced.unwrap_or(octets);
-    let mut header = Header::bare(octets, Flags::of(Flag::LenientSpace, spaced.is_some()));
     header.form = Form::Rfc3164;
-    if stamped(rest, sender, &mut header) || unstamped(rest, &mut header) {
-        header
-    } else {
-        Header::bare(octets, Flags::EMPTY)
+    header.flags = Flags::of(Flag::LenientSpace, spaced.is_some());
+    if !(stamped(rest, sender, header) || unstamped(rest, header)) {
+        *header = Header::bare(octets, Flags::EMPTY);
     }
 }
 
@@ -47,9 +45,9 @@ fn stamped<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) ->
     header.reading = read.reading;
     if read.reading.is_some() {
         let length = marked.len().saturating_sub(rest.len());
-        header.timestamp = marked.get(..length).unwrap_or_default();
+        header.timestamp = header.span(marked.get(..length).unwrap_or_default());
     }
-    header.hostname = limited(cisco.hostname, HOSTNAME_LIMIT, &mut header.flags);
+    header.hostname = header.limited(cisco.hostname, HOSTNAME_LIMIT);
     match rest {
         // Cisco ends TIMESTAMP with a colon and leaves HOSTNAME out.
         [b':', rest @ ..] => {
@@ -170,6 +168,10 @@ fn zone_and_year<'a>(
     cisco: bool,
     figures: &mut Figures,
 ) -> Result<&'a [u8], UnknownZone> {
+    // Nearly always HOSTNAME follows, in small letters, or Cisco's colon.
+    if !matches!(octets, [b' ', b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-', ..]) {
+        return Ok(octets);
+    }
     let mut rest = octets;
     if let Some((half @ (b"AM" | b"PM"), after)) = word(rest) {
         figures.twelve_hours(half == b"PM");
@@ -201,10 +203,6 @@ fn word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let [b' ', rest @ ..] = octets else {
         return None;
     };
-    // Nearly always this is HOSTNAME, in small letters.
-    if !matches!(rest, [b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-', ..]) {
-        return None;
-    }
     let end = rest
         .iter()
         .take(WORD_LIMIT)
@@ -257,22 +255,22 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
     if rest.len() != octets.len() {
         header.flags.insert(Flag::LenientSpace);
     }
-    // BSD's repeat line has neither HOSTNAME nor TAG.
-    if rest.starts_with(b"last message repeated ") {
-        return header.texted(rest);
+    if let [b'l' | b'M' | b'F', ..] = rest {
+        // BSD's repeat line has neither HOSTNAME nor TAG.
+        if rest.starts_with(b"last message repeated ") {
+            return header.texted(rest);
+        }
+        let relayed = rest
+            .strip_prefix(b"Message forwarded from ")
+            .or_else(|| rest.strip_prefix(b"Forwarded from "));
+        if let Some((hostname, rest)) = relayed.and_then(before_colon)
+            && memchr(b' ', hostname).is_none()
+        {
+            header.hostname = header.limited(hostname, HOSTNAME_LIMIT);
+            return header.tagged(rest, Tags::Word);
+        }
     }
-    let relayed = rest
-        .strip_prefix(b"Message forwarded from ")
-        .or_else(|| rest.strip_prefix(b"Forwarded from "));
-    if let Some((hostname, rest)) = relayed.and_then(before_colon)
-        && memchr(b' ', hostname).is_none()
-    {
-        header.hostname = limited(hostname, HOSTNAME_LIMIT, &mut header.flags);
-        return header.tagged(rest, Tags::Word);
-    }
-    let Some((word, [_, after @ ..])) =
-        memchr(b' ', rest).and_then(|end| rest.split_at_checked(end))
-    else {
+    let Some((word, [_, after @ ..])) = first_word(rest) else {
         // One word is content, and not a host that has nothing to say.
         return header.tagged(rest, Tags::Clear);
     };
@@ -282,7 +280,7 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
         }
         Sender::Local { .. } | Sender::Remote => match hostname(word) {
             Some(hostname) => {
-                header.hostname = limited(hostname, HOSTNAME_LIMIT, &mut header.flags);
+                header.hostname = header.limited(hostname, HOSTNAME_LIMIT);
                 // Cisco ASA puts ` : ` between its name and the TAG.
                 let after = after
                     .strip_prefix(b": ")
@@ -303,7 +301,17 @@ fn hostname(word: &[u8]) -> Option<&[u8]> {
     if matches!(word, [] | [b'{' | b'"' | b'<' | b'(', ..]) {
         return None;
     }
-    (memchr3(b':', b'[', b'=', word).is_none() || is_ipv6(word)).then_some(word)
+    let plain = !word.iter().any(|octet| matches!(octet, b':' | b'[' | b'='));
+    (plain || is_ipv6(word)).then_some(word)
+}
+
+/// The octets up to the first SP, and from there; `None` if there is no SP.
+fn first_word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    // A HOSTNAME is short: looking at its octets costs less than calling a search.
+    let short = octets.get(..HOSTNAME_LIMIT).unwrap_or(octets);
+    let end = short.iter().position(|octet| *octet == b' ');
+    let end = end.or_else(|| memchr(b' ', octets))?;
+    octets.split_at_checked(end)
 }
 
 /// An IPv6 address, with its scope (RFC 4007 11) or without.
@@ -343,8 +351,8 @@ enum Tags {
 impl<'a> Header<'a> {
     /// All of `octets` is text.
     fn texted(&mut self, octets: &'a [u8]) {
-        self.text = octets;
-        self.msg = octets;
+        self.text = self.end(octets);
+        self.msg = self.text;
     }
 
     /// Reads TAG, its separator and the text after it.
@@ -361,34 +369,34 @@ impl<'a> Header<'a> {
         match (name, after) {
             ([], [b':', rest @ ..]) => {
                 self.flags.extend(bad);
-                self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+                self.msg = self.end(rest.strip_prefix(b" ").unwrap_or(rest));
             }
             // JSON and XML begin a text, and never a TAG.
             ([] | [b'{' | b'"' | b'<', ..], _) => {}
             (_, [b'[', inside @ ..]) => {
                 let end = inside
                     .iter()
-                    .position(|octet| matches!(octet, b']' | b' ') || octet.is_ascii_control());
+                    .position(|octet| *octet <= b' ' || matches!(octet, b']' | 0x7f));
                 match end.and_then(|end| inside.split_at_checked(end)) {
                     Some((proc_id, [b']', rest @ ..]))
                         if tags != Tags::Certain || rest.starts_with(b":") =>
                     {
                         self.name(name);
-                        self.proc_id = limited(proc_id, PROC_ID_LIMIT, &mut self.flags);
+                        self.proc_id = self.limited(proc_id, PROC_ID_LIMIT);
                         let rest = rest.strip_prefix(b":").unwrap_or(rest);
-                        self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+                        self.msg = self.end(rest.strip_prefix(b" ").unwrap_or(rest));
                     }
                     Some(_) | None => self.flags.extend(bad),
                 }
             }
             (_, [b':', rest @ ..]) if tags != Tags::Certain || matches!(rest, [] | [b' ', ..]) => {
                 self.name(name);
-                self.msg = rest.strip_prefix(b" ").unwrap_or(rest);
+                self.msg = self.end(rest.strip_prefix(b" ").unwrap_or(rest));
             }
             (_, [] | [b' ', ..]) => {
                 if tags == Tags::Word {
                     self.name(name);
-                    self.msg = after.get(1..).unwrap_or_default();
+                    self.msg = self.end(after.get(1..).unwrap_or_default());
                 }
             }
             // A control character ends no TAG, nor does a bare colon where nothing stands before it.
@@ -397,7 +405,7 @@ impl<'a> Header<'a> {
     }
 
     fn name(&mut self, name: &'a [u8]) {
-        self.app_name = limited(name, TAG_LIMIT, &mut self.flags);
+        self.app_name = self.limited(name, TAG_LIMIT);
     }
 }
 

@@ -13,44 +13,48 @@ use nom::bytes::complete::{tag, take_while_m_n};
 use nom::sequence::terminated;
 
 use super::structured_data::structured_data;
-use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, limited, timestamp};
+use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, timestamp};
 
-/// Reads what follows PRI; `None` if it does not begin as RFC 5424 does.
+/// Reads what follows PRI into a bare header; false if it does not begin as RFC 5424 does.
 ///
 /// What does begin so and breaks off is [`Form::Bare`]: then nothing after PRI can be trusted.
-pub(super) fn read(octets: &[u8]) -> Option<Header<'_>> {
-    let (rest, version) = version(octets).ok()?;
+pub(super) fn read<'a>(octets: &'a [u8], header: &mut Header<'a>) -> bool {
+    let Ok((rest, version)) = version(octets) else {
+        return false;
+    };
     if version == b"1" {
-        let header = header(octets, rest);
-        Some(header.unwrap_or_else(|| Header::bare(octets, Flags::of(Flag::BadHeader, true))))
+        if fields(rest, header).is_none() {
+            *header = Header::bare(octets, Flags::of(Flag::BadHeader, true));
+        }
+        true
     } else if looks_like_timestamp(rest) {
-        Some(Header::bare(octets, Flags::of(Flag::UnknownVersion, true)))
+        header.flags.insert(Flag::UnknownVersion);
+        true
     } else {
-        None
+        false
     }
 }
 
-fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
-    let (rest, stamp) = field(rest).ok()?;
+/// TIMESTAMP to MSG; `None` if it breaks off, and then the header is half written.
+fn fields<'a>(octets: &'a [u8], header: &mut Header<'a>) -> Option<()> {
+    let (rest, stamp) = field(octets).ok()?;
     let (rest, hostname) = field(rest).ok()?;
     let (rest, app_name) = field(rest).ok()?;
     let (rest, proc_id) = field(rest).ok()?;
     let (rest, msg_id) = field(rest).ok()?;
-    let mut header = Header::bare(octets, Flags::EMPTY);
     header.form = Form::Rfc5424;
     if stamp != NILVALUE {
         let read = timestamp::rfc5424(stamp)?;
         header.flags.extend(read.flags);
         header.reading = read.reading;
         if read.reading.is_some() {
-            header.timestamp = stamp;
+            header.timestamp = header.span(stamp);
         }
     }
-    let flags = &mut header.flags;
-    header.hostname = limited(present(hostname), HOSTNAME_LIMIT, flags);
-    header.app_name = limited(present(app_name), APP_NAME_LIMIT, flags);
-    header.proc_id = limited(present(proc_id), PROC_ID_LIMIT, flags);
-    header.msg_id = limited(present(msg_id), MSG_ID_LIMIT, flags);
+    header.hostname = header.limited(present(hostname), HOSTNAME_LIMIT);
+    header.app_name = header.limited(present(app_name), APP_NAME_LIMIT);
+    header.proc_id = header.limited(present(proc_id), PROC_ID_LIMIT);
+    header.msg_id = header.limited(present(msg_id), MSG_ID_LIMIT);
 
     let msg = match rest {
         [b'-'] => &b""[..],
@@ -61,7 +65,7 @@ fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
             if let Some((octets @ [_, ..], after @ ([] | [b' ', ..]), odd)) = structured_data(rest)
             {
                 header.flags.extend(odd);
-                header.structured_data = octets;
+                header.structured_data = header.span(octets);
                 after.get(1..).unwrap_or_default()
             } else {
                 // No octet is lost: what should have been STRUCTURED-DATA becomes part of MSG.
@@ -72,15 +76,19 @@ fn header<'a>(octets: &'a [u8], rest: &'a [u8]) -> Option<Header<'a>> {
     };
     // RFC 5424 6.4: the BOM marks the text as UTF-8 and is not part of it.
     header.bom = msg.starts_with(BOM);
-    header.msg = msg.strip_prefix(BOM).unwrap_or(msg);
+    header.msg = header.end(msg.strip_prefix(BOM).unwrap_or(msg));
     header.text = header.msg;
-    Some(header)
+    Some(())
 }
 
 /// VERSION SP; VERSION is checked by the caller.
 fn version(octets: &[u8]) -> Parsed<'_, &[u8]> {
-    if octets == b"1" {
-        return Ok((b"", octets));
+    match octets {
+        [b'1'] => return Ok((b"", octets)),
+        // The usual two, at once.
+        [b'1', b' ', rest @ ..] => return Ok((rest, b"1")),
+        [b'A'..=b'Z', ..] => return Err(nom::Err::Error(())),
+        _ => {}
     }
     terminated(
         take_while_m_n(1, 3, |octet: u8| octet.is_ascii_digit()),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 use nom::Parser;
-use nom::bytes::complete::{tag, take_while1};
+use nom::bytes::complete::take_while1;
 
 use super::{Flag, Flags, Parsed};
 
@@ -148,7 +148,7 @@ pub(super) fn structured_data(octets: &[u8]) -> Option<(&[u8], &[u8], Flags)> {
 
 /// SD-ELEMENT = "[" SD-ID *(SP SD-PARAM) "]".
 fn element(octets: &[u8]) -> Parsed<'_, Element<'_>> {
-    let (rest, _) = tag(&b"["[..]).parse(octets)?;
+    let (rest, ()) = literal(octets, *b"[")?;
     let (params, id) = name(rest)?;
     let mut long_name = id.len() > NAME_LENGTH;
     let mut rest = params;
@@ -157,7 +157,7 @@ fn element(octets: &[u8]) -> Parsed<'_, Element<'_>> {
         long_name |= param.name.len() > NAME_LENGTH;
         rest = after;
     }
-    let (rest, _) = tag(&b"]"[..]).parse(rest)?;
+    let (rest, ()) = literal(rest, *b"]")?;
     Ok((
         rest,
         Element {
@@ -170,9 +170,9 @@ fn element(octets: &[u8]) -> Parsed<'_, Element<'_>> {
 
 /// SP SD-PARAM = SP PARAM-NAME "=" %d34 PARAM-VALUE %d34.
 fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
-    let (rest, _) = tag(&b" "[..]).parse(octets)?;
+    let (rest, ()) = literal(octets, *b" ")?;
     let (rest, name) = name(rest)?;
-    let (value, _) = tag(&b"=\""[..]).parse(rest)?;
+    let (value, ()) = literal(rest, *b"=\"")?;
     let mut rest = value;
     loop {
         let Some((before, found)) =
@@ -181,7 +181,7 @@ fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
             return Err(nom::Err::Error(()));
         };
         match found {
-            [b'\\', _, after @ ..] => rest = after,
+            [b'\\', ..] => rest = after_escapes(found).ok_or(nom::Err::Error(()))?,
             [b'"', after @ ..] => {
                 let length = value
                     .len()
@@ -192,6 +192,25 @@ fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
             }
             _ => return Err(nom::Err::Error(())),
         }
+    }
+}
+
+/// The octets after the escapes at the front; `None` if a backslash is the last octet.
+///
+/// Without a search from one to the next, so that a value of backslashes costs no more than any other.
+fn after_escapes(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets;
+    while let [b'\\', after @ ..] = rest {
+        rest = after.get(1..)?;
+    }
+    Some(rest)
+}
+
+/// These octets: what nom's `tag` does one by one, at once.
+fn literal<const N: usize>(octets: &[u8], wanted: [u8; N]) -> Parsed<'_, ()> {
+    match octets.split_first_chunk() {
+        Some((found, rest)) if *found == wanted => Ok((rest, ())),
+        Some(_) | None => Err(nom::Err::Error(())),
     }
 }
 

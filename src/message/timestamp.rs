@@ -280,37 +280,41 @@ fn bsd(octets: &[u8]) -> Option<(Figures, &[u8])> {
     let (month, lenient) = month([*m1, *m2, *m3])?;
     let (day, rest) = match rest {
         [b' ', d @ b'0'..=b'9', b' ', rest @ ..] | [d @ b'0'..=b'9', b' ', rest @ ..] => {
-            (two(b'0', *d)?, rest)
+            ([b'0', *d], rest)
         }
-        [d1, d2, b' ', rest @ ..] => (two(*d1, *d2)?, rest),
+        [d1, d2, b' ', rest @ ..] => ([*d1, *d2], rest),
         _ => return None,
     };
     let (year, rest) = match rest {
         [y1, y2, y3, y4, b' ', rest @ ..] => (Some(number(&[*y1, *y2, *y3, *y4])?), rest),
         _ => (None, rest),
     };
-    let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = rest else {
+    let (clock @ [_, _, b':', _, _, b':', _, _], rest) = rest.split_first_chunk()? else {
         return None;
     };
+    let [tens, units] = day;
+    let day = two(tens, units)?;
+    let [hour, _, _, minute, _, _, second, _] = pairs(*clock, CLOCK)?;
     let mut figures = Figures {
         year,
         month,
         day,
-        hour: two(*h1, *h2)?,
-        minute: two(*n1, *n2)?,
-        second: two(*s1, *s2)?,
+        hour,
+        minute,
+        second,
         micros: 0,
         offset: None,
         broken: false,
         flags: Flags::of(Flag::TimestampLenient, lenient),
     };
     let rest = match rest {
+        [] | [b' ' | b':', ..] => rest,
         [b'.', ..] => fraction(rest, &mut figures),
         [b',', ..] => {
             figures.flags.insert(Flag::TimestampLenient);
             fraction(rest, &mut figures)
         }
-        _ => rest,
+        _ => return None,
     };
     matches!(rest, [] | [b' ' | b':', ..]).then_some((figures, rest))
 }
@@ -336,38 +340,30 @@ fn iso(octets: &[u8]) -> Option<(Figures, &[u8])> {
 ///
 /// Once these nineteen octets are right the word is a TIMESTAMP; what is wrong after them breaks it.
 fn rfc3339(word: &[u8]) -> Option<(Figures, u8)> {
-    let [
-        y1,
-        y2,
-        y3,
-        y4,
-        b'-',
-        m1,
-        m2,
-        b'-',
-        d1,
-        d2,
-        separator @ (b'T' | b't' | b' '),
-        h1,
-        h2,
-        b':',
-        n1,
-        n2,
-        b':',
-        s1,
-        s2,
-        rest @ ..,
-    ] = word
+    let (date @ [_, _, _, _, b'-', _, _, b'-'], rest) = word.split_first_chunk()? else {
+        return None;
+    };
+    let (clock @ [_, _, separator @ (b'T' | b't' | b' '), _, _, b':', _, _], rest) =
+        rest.split_first_chunk()?
     else {
         return None;
     };
+    let [b':', tens, units, rest @ ..] = rest else {
+        return None;
+    };
+    let [century, _, year, _, _, month, _, _] = pairs(*date, DATE)?;
+    let [day, _, _, hour, _, _, minute, _] = pairs(*clock, CLOCK)?;
+    let second = two(*tens, *units)?;
+    let year = u16::from(century)
+        .wrapping_mul(100)
+        .wrapping_add(u16::from(year));
     let mut figures = Figures {
-        year: Some(number(&[*y1, *y2, *y3, *y4])?),
-        month: two(*m1, *m2)?,
-        day: two(*d1, *d2)?,
-        hour: two(*h1, *h2)?,
-        minute: two(*n1, *n2)?,
-        second: two(*s1, *s2)?,
+        year: Some(year),
+        month,
+        day,
+        hour,
+        minute,
+        second,
         micros: 0,
         offset: None,
         broken: false,
@@ -421,41 +417,46 @@ fn fraction<'a>(octets: &'a [u8], figures: &mut Figures) -> &'a [u8] {
         figures.flags.insert(Flag::TimestampPrecisionTruncated);
     }
     let (digits, rest) = digits.split_at_checked(length).unwrap_or((digits, b""));
-    figures.micros =
-        digits
-            .iter()
-            .chain(std::iter::repeat(&b'0'))
-            .take(6)
-            .fold(0, |micros: u32, digit| {
-                micros
-                    .wrapping_mul(10)
-                    .wrapping_add(u32::from(digit.wrapping_sub(b'0')))
-            });
+    let places = [100_000, 10_000, 1000, 100, 10, 1];
+    figures.micros = digits
+        .iter()
+        .zip(places)
+        .fold(0, |micros: u32, (digit, place)| {
+            micros.wrapping_add(u32::from(digit.wrapping_sub(b'0')).wrapping_mul(place))
+        });
     rest
 }
 
 /// The month of this name, and whether its letters were not in the case that RFC 3164 4.1.2 demands.
 fn month(name: [u8; 3]) -> Option<(u8, bool)> {
-    let month = match &name.map(|octet| octet | 0x20) {
-        b"jan" => 1,
-        b"feb" => 2,
-        b"mar" => 3,
-        b"apr" => 4,
-        b"may" => 5,
-        b"jun" => 6,
-        b"jul" => 7,
-        b"aug" => 8,
-        b"sep" => 9,
-        b"oct" => 10,
-        b"nov" => 11,
-        b"dec" => 12,
-        _ => return None,
-    };
-    let [first, second, third] = name.map(|octet| octet.is_ascii_uppercase());
-    if !name.iter().all(u8::is_ascii_alphabetic) {
-        return None;
+    if let Some(month) = month_named(name) {
+        return Some((month, false));
     }
-    Some((month, !first || second || third))
+    let [first, second, third] = name;
+    let usual = [
+        first.to_ascii_uppercase(),
+        second.to_ascii_lowercase(),
+        third.to_ascii_lowercase(),
+    ];
+    Some((month_named(usual)?, true))
+}
+
+fn month_named(name: [u8; 3]) -> Option<u8> {
+    Some(match &name {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    })
 }
 
 /// The days of a month; February has 29 where the year is unknown.
@@ -474,6 +475,30 @@ fn days_in(month: u8, year: Option<u16>) -> u8 {
 fn two(tens: u8, units: u8) -> Option<u8> {
     let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
     (tens <= 9 && units <= 9).then(|| tens.wrapping_mul(10).wrapping_add(units))
+}
+
+/// The pairs of digits in `hh:mm:ss` and in `ddThh:mm`.
+const CLOCK: [u8; 8] = [0xff, 0xff, 0, 0xff, 0xff, 0, 0xff, 0xff];
+
+/// The pairs of digits in `yyyy-mm-`.
+const DATE: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
+
+/// The number of each pair of digits, in the place of its first digit; `None` if one is no digit.
+///
+/// `places` has a set octet for each digit. All eight octets are worked on at once, as one word: a message
+/// spends much of its time here.
+fn pairs(octets: [u8; 8], places: [u8; 8]) -> Option<[u8; 8]> {
+    let every = |octet: u8| u64::from_le_bytes([octet; 8]);
+    let (word, places) = (u64::from_le_bytes(octets), u64::from_le_bytes(places));
+    // A digit is 0x30 to 0x39: its high half is 3, and 6 more than its low half is no carry.
+    let digits = word & places & every(0x0f);
+    let high = word & places & every(0xf0);
+    let carry = digits.wrapping_add(every(6)) & every(0xf0);
+    if high != places & every(0x30) || carry != 0 {
+        return None;
+    }
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    Some(pairs.to_le_bytes())
 }
 
 /// The number that one to four digits write.

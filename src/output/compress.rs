@@ -49,7 +49,7 @@ impl Compressor {
     /// Has every plain file of the series but the newest compressed, some time.
     pub fn enqueue(self: &Arc<Self>, series: &Arc<Series>) {
         let mut state = self.lock();
-        let known = |waiting: &Arc<Series>| waiting.path() == series.path();
+        let known = |waiting: &Arc<Series>| Arc::ptr_eq(waiting, series);
         if state.stopping || state.waiting.len() >= QUEUE || state.waiting.iter().any(known) {
             return;
         }
@@ -321,8 +321,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    fn series(dir: &Path) -> Series {
-        Series::new(Place::resolve(&dir.join("log")).expect("a place"))
+    fn series(dir: &Path) -> Arc<Series> {
+        Series::at(Place::resolve(&dir.join("log")).expect("a place")).expect("a directory")
     }
 
     fn text(octets: usize) -> Vec<u8> {

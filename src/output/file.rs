@@ -411,7 +411,7 @@ impl File {
         }
         // It was for the opening only: a FIFO would have hung.
         fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
-        let series = regular.then(|| Arc::new(Series::new(place)));
+        let series = regular.then(|| Series::at(place)).transpose()?;
         Ok(Open::new(file, &stat, series))
     }
 

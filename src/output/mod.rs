@@ -20,7 +20,7 @@ pub mod worker;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -199,7 +199,34 @@ impl Sink {
     }
 }
 
+/// Whether a worker has ended.
+#[derive(Clone, Debug, Default)]
+pub struct Ended(Arc<(Mutex<bool>, Condvar)>);
+
+impl Ended {
+    /// Waits until it has.
+    pub fn wait(&self) {
+        let (ended, told) = &*self.0;
+        let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(told.wait_while(ended, |ended| !*ended));
+    }
+
+    /// Whether it has by now.
+    pub fn is_so(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        let (ended, told) = &*self.0;
+        *ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        told.notify_all();
+    }
+}
+
 /// Starts the worker of an output. It ends when its inbox is closed and empty.
+///
+/// With a predecessor, it begins when that has ended: two writers of one file would rotate it under each
+/// other, and mix the order.
 ///
 /// # Errors
 /// If the system has no room for another thread.
@@ -209,9 +236,18 @@ pub fn spawn(
     orders: Orders,
     sync: Sync,
     folding: repeat::Folding,
-) -> io::Result<JoinHandle<()>> {
+    after: Option<Ended>,
+) -> io::Result<(JoinHandle<()>, Ended)> {
     let worker = worker::Worker::new(name, sink, orders, sync, folding);
-    std::thread::Builder::new()
+    let ended = Ended::default();
+    let tell = ended.clone();
+    let work = move || {
+        after.iter().for_each(Ended::wait);
+        worker.run();
+        tell.tell();
+    };
+    let thread = std::thread::Builder::new()
         .name("output".into())
-        .spawn(move || worker.run())
+        .spawn(work)?;
+    Ok((thread, ended))
 }

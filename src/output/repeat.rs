@@ -5,13 +5,18 @@
 //! Nov 22 11:00:30 host app[7]: last message repeated 41 times
 //! ```
 //!
+//! A folded record waits with its output until the line that counts it is written, and is counted as
+//! written then, or as lost if that line is.
+//!
 //! Never for `err` and more urgent. The count is written when another message comes, or 30, 120 and then
-//! every 600 seconds after the last line, as BSD does. Its line is ours: it is no record of any input, and
-//! the folded ones count as written. The limit: only neighbours are compared.
+//! every 600 seconds after the last line, as BSD does. Its line is ours: it is no record of any input.
+//! The limit: only neighbours are compared.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::block::{Block, Entry};
+use crate::config::LayoutDecl;
+use crate::format::{bsd_stamp, rfc3339_stamp};
 use crate::pri::{Pri, Severity};
 
 /// How the line that tells the count begins.
@@ -21,6 +26,22 @@ pub struct Style {
     pub stamp: fn(SystemTime) -> String,
     /// What follows it.
     pub head: Head,
+}
+
+impl Style {
+    /// The style that goes with the lines of an output.
+    pub fn of(layout: Option<LayoutDecl>) -> Self {
+        match layout {
+            Some(LayoutDecl::Rfc5424) => Self {
+                stamp: rfc3339_stamp,
+                head: Head::Rfc5424,
+            },
+            Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) | None => Self {
+                stamp: bsd_stamp,
+                head: Head::Traditional,
+            },
+        }
+    }
 }
 
 /// Which part of the repeated message names its sender.
@@ -64,10 +85,19 @@ pub struct Repeats {
 pub struct Folded {
     /// The records to write.
     pub block: Block,
-    /// Which of them are lines of ours, in ascending order.
-    pub own: Vec<usize>,
-    /// How many records were folded.
-    pub folded: u64,
+    /// Which of them are lines of ours, in ascending order, and how many records each stands for.
+    pub own: Vec<(usize, u64)>,
+}
+
+impl Folded {
+    /// How many records of inputs the records `from..to` stand for.
+    pub fn inputs(&self, from: usize, to: usize) -> u64 {
+        let own = self
+            .own
+            .iter()
+            .filter(|(index, _)| (from..to).contains(index));
+        own.fold((to - from) as u64, |sum, (_, count)| sum - 1 + count)
+    }
 }
 
 impl Repeats {
@@ -99,10 +129,9 @@ impl Repeats {
         for entry in block.iter() {
             if self.is_repeat(entry, now) {
                 self.count += 1;
-                folded.folded += 1;
             } else {
-                if self.push_count(&mut folded.block) {
-                    folded.own.push(folded.block.len() - 1);
+                if let Some(count) = self.push_count(&mut folded.block) {
+                    folded.own.push((folded.block.len() - 1, count));
                 }
                 folded.block.push(entry.pri, |octets| copy(octets, entry));
                 self.remember(entry, now);
@@ -111,14 +140,29 @@ impl Repeats {
         folded
     }
 
-    /// The line that tells the count, if there is one to tell.
-    pub fn flush(&mut self, now: Instant) -> Option<Block> {
+    /// The line that tells the count, if there is one to tell, and the count.
+    pub fn flush(&mut self, now: Instant) -> Option<(Block, u64)> {
         let mut block = Block::default();
-        self.push_count(&mut block).then(|| {
-            self.written = now;
-            self.told = (self.told + 1).min(SCHEDULE.len() - 1);
-            block
-        })
+        let count = self.push_count(&mut block)?;
+        self.written = now;
+        self.told = (self.told + 1).min(SCHEDULE.len() - 1);
+        Some((block, count))
+    }
+
+    /// The line could not be written: its count is to be told later.
+    pub fn put_back(&mut self, count: u64) {
+        self.count += count;
+    }
+
+    /// The last message was lost after all: nothing is folded onto it, and what was is lost with it.
+    pub fn forget(&mut self) -> u64 {
+        self.pri = None;
+        std::mem::take(&mut self.count)
+    }
+
+    /// Writes its lines in another style from now on.
+    pub fn restyle(&mut self, style: Style) {
+        self.style = style;
     }
 
     /// When [`flush`](Self::flush) is due, if there is something to tell.
@@ -153,12 +197,11 @@ impl Repeats {
         self.written = now;
     }
 
-    fn push_count(&mut self, block: &mut Block) -> bool {
-        let (count, Some(pri)) = (std::mem::take(&mut self.count), self.pri) else {
-            return false;
-        };
+    fn push_count(&mut self, block: &mut Block) -> Option<u64> {
+        let pri = self.pri?;
+        let count = std::mem::take(&mut self.count);
         if count == 0 {
-            return false;
+            return None;
         }
         let stamp = (self.style.stamp)(SystemTime::now());
         let head = head(&self.body, self.style.head);
@@ -168,7 +211,7 @@ impl Repeats {
             octets.extend_from_slice(format!("last message repeated {count} times\n").as_bytes());
             stamp.len()
         });
-        true
+        Some(count)
     }
 }
 
@@ -225,7 +268,12 @@ mod tests {
         let mut repeats = Repeats::new(STYLE, now);
         let folded = repeats.fold(block(lines), now);
         let text = String::from_utf8_lossy(folded.block.octets()).into_owned();
-        (text, folded.own, folded.folded)
+        let own = folded.own.iter().map(|(index, _)| *index).collect();
+        (
+            text,
+            own,
+            repeats.count + folded.own.iter().map(|(_, count)| count).sum::<u64>(),
+        )
     }
 
     #[test]
@@ -276,7 +324,9 @@ mod tests {
         assert_eq!(repeats.due(), None);
         let mut now = start;
         for seconds in [30, 120, 600, 600] {
-            assert_eq!(repeats.fold(block(&lines), now).folded, 1);
+            let before = repeats.count;
+            repeats.fold(block(&lines), now);
+            assert_eq!(repeats.count, before + 1);
             assert_eq!(repeats.due(), Some(now + Duration::from_secs(seconds)));
             now += Duration::from_secs(seconds);
             assert!(repeats.flush(now).is_some());
@@ -291,6 +341,6 @@ mod tests {
         let lines = [("h a: -- MARK --", Severity::Notice)];
         repeats.fold(block(&lines), start);
         let folded = repeats.fold(block(&lines), start + Duration::from_secs(1200));
-        assert_eq!((folded.folded, folded.block.len()), (0, 1));
+        assert_eq!(folded.block.len(), 1);
     }
 }

@@ -18,7 +18,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -31,6 +31,8 @@ use super::place::{Ownership, Place, Refusal};
 #[derive(Debug)]
 pub struct Series {
     place: Place,
+    /// The directory, by device and inode.
+    directory: (u64, u64),
     names: Mutex<()>,
     notifying: AtomicBool,
 }
@@ -73,13 +75,32 @@ enum Step {
 }
 
 impl Series {
-    /// The series of the log at this place.
-    pub fn new(place: Place) -> Self {
-        Self {
-            place,
-            names: Mutex::new(()),
-            notifying: AtomicBool::new(false),
+    /// The series of the log at this place: one for all who name the same entry of the same directory,
+    /// so that its lock holds for all of them.
+    ///
+    /// # Errors
+    /// As fstat(2) of the directory.
+    pub fn at(place: Place) -> nix::Result<Arc<Self>> {
+        static KNOWN: Mutex<Vec<Weak<Series>>> = Mutex::new(Vec::new());
+        let stat = fstat(place.as_fd())?;
+        let directory = (stat.st_dev, stat.st_ino);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|series| series.strong_count() > 0);
+        let same = |series: &Arc<Self>| {
+            series.directory == directory && series.place.name() == place.name()
+        };
+        if let Some(series) = known.iter().filter_map(Weak::upgrade).find(same) {
+            return Ok(series);
         }
+        let (names, notifying) = (Mutex::new(()), AtomicBool::new(false));
+        let series = Arc::new(Self {
+            place,
+            directory,
+            names,
+            notifying,
+        });
+        known.push(Arc::downgrade(&series));
+        Ok(series)
     }
 
     /// The log's own path.
@@ -320,8 +341,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    fn series(dir: &Path) -> Series {
-        Series::new(Place::resolve(&dir.join("log")).expect("a place"))
+    fn series(dir: &Path) -> Arc<Series> {
+        Series::at(Place::resolve(&dir.join("log")).expect("a place")).expect("a directory")
     }
 
     /// What all files hold, the oldest first.

@@ -12,7 +12,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::repeat::{Folded, Folding, Repeats};
+use super::repeat::{Folded, Folding, Repeats, Style};
 use super::{Sink, Stop, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
@@ -70,6 +70,9 @@ impl Worker {
         self.sink.prepare();
         // What was in hand at a fault of ours is lost and counted; the output goes on.
         while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            if let Some(repeats) = &mut self.repeats {
+                repeats.forget();
+            }
             self.orders.lose_what_is_out();
         }
     }
@@ -89,6 +92,8 @@ impl Worker {
             }
         }
         self.tell_repeats();
+        let untold = self.repeats.as_mut().map_or(0, Repeats::forget);
+        self.orders.lose(untold, Loss::Shutdown);
         self.sync_now();
         let deadline = self.orders.stop_by().or(self.ending);
         let unsure = self
@@ -159,6 +164,9 @@ impl Worker {
 
     fn update(&mut self, settings: OutputSettings) {
         self.sync = settings.sync;
+        if let Some(repeats) = &mut self.repeats {
+            repeats.restyle(Style::of(settings.layout));
+        }
         self.sink.update(settings);
     }
 
@@ -168,11 +176,7 @@ impl Worker {
                 block,
                 ..Folded::default()
             },
-            Some(repeats) => {
-                let folded = repeats.fold(block, Instant::now());
-                self.orders.counters().write(folded.folded, 0);
-                folded
-            }
+            Some(repeats) => repeats.fold(block, Instant::now()),
         };
         self.write(&folded);
         self.orders.recycle(folded.block);
@@ -188,14 +192,14 @@ impl Worker {
         while next < block.len() {
             if self.is_over() {
                 self.orders
-                    .lose(inputs(folded, next, block.len()), Loss::Shutdown);
+                    .lose(folded.inputs(next, block.len()), Loss::Shutdown);
                 return;
             }
             let Written { records, stopped } = self.sink.write(block, next);
             let to = next + records;
             if records > 0 {
                 let octets = block.start_of(to) - block.start_of(next);
-                let records = inputs(folded, next, to);
+                let records = folded.inputs(next, to);
                 self.orders.counters().write(records, octets as u64);
                 if self.sync != Sync::None {
                     self.unsynced_since.get_or_insert_with(Instant::now);
@@ -205,8 +209,14 @@ impl Worker {
             next = to;
             match stopped {
                 None => {}
-                Some(Stop::Drop(loss)) => {
-                    self.orders.lose(inputs(folded, next, next + 1), loss);
+                Some(Stop::Drop(why)) => {
+                    let mut lost = folded.inputs(next, next + 1);
+                    if next + 1 == block.len()
+                        && let Some(repeats) = &mut self.repeats
+                    {
+                        lost += repeats.forget();
+                    }
+                    self.orders.lose(lost, why);
                     dropped = true;
                     next += 1;
                 }
@@ -279,13 +289,35 @@ impl Worker {
         }
     }
 
+    /// Writes how often the last message came again; what cannot be written now is told later.
     fn tell_repeats(&mut self) {
         let now = Instant::now();
-        if let Some(block) = self.repeats.as_mut().and_then(|repeats| repeats.flush(now)) {
-            // Ours, so that it is not worth holding anything back for.
-            if self.sink.write(&block, 0).records > 0 && self.sync != Sync::None {
-                self.unsynced_since.get_or_insert(now);
+        let Some(repeats) = &mut self.repeats else {
+            return;
+        };
+        let Some((block, count)) = repeats.flush(now) else {
+            return;
+        };
+        let Written { records, stopped } = self.sink.write(&block, 0);
+        match stopped {
+            _ if records > 0 => {
+                self.orders
+                    .counters()
+                    .write(count, block.octets().len() as u64);
+                if self.sync != Sync::None {
+                    self.unsynced_since.get_or_insert(now);
+                }
             }
+            Some(Stop::Drop(loss)) => self.orders.lose(count, loss),
+            Some(Stop::Retry {
+                after,
+                sentence,
+                loss: _,
+            }) => {
+                repeats.put_back(count);
+                self.complain(&sentence, after);
+            }
+            None => repeats.put_back(count),
         }
     }
 
@@ -316,12 +348,6 @@ impl Worker {
             tracing::error!("cannot sync {name}: {error}; what was written last may be lost");
         }
     }
-}
-
-/// How many of the records `from..to` came from an input.
-fn inputs(folded: &Folded, from: usize, to: usize) -> u64 {
-    let own = folded.own.iter().filter(|own| (from..to).contains(*own));
-    (to - from - own.count()) as u64
 }
 
 #[cfg(test)]

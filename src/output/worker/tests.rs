@@ -100,6 +100,48 @@ fn s1_a_folded_repeat_counts_as_written_and_its_line_does_not() {
 }
 
 #[test]
+fn s1_what_was_folded_onto_a_lost_record_is_lost_with_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true);
+    let mut full = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK)
+        .open(&path)
+        .expect("it opens");
+    while std::io::Write::write_all(&mut full, &[b'x'; 4096]).is_ok() {}
+    let settings = OutputSettings::default();
+    let (inbox, worker, counters) =
+        parts_of(&Destination::Fifo(path), &settings, ON, &Arc::default());
+    offer(&inbox, &["h a: x", "h a: x", "h a: x"]);
+    drop(inbox);
+    worker.run();
+    assert_eq!(counters.dropped(Loss::FifoFull).get(), 3);
+    assert_eq!((counters.written.get(), counters.queued()), (0, 0));
+}
+
+#[test]
+fn s1_a_count_that_cannot_be_written_is_told_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let (inbox, mut worker, counters) = parts(&path, ON);
+    worker.take(block(&["h a: x", "h a: x"]));
+    // The directory is gone when the count is due, and back for the next message.
+    fs::remove_dir_all(dir.path()).expect("it goes");
+    worker.sink.reopen();
+    worker.tell_repeats();
+    counters.enqueue(2);
+    assert_eq!((counters.written.get(), counters.queued()), (1, 1));
+    fs::create_dir(dir.path()).expect("it comes back");
+    counters.enqueue(1);
+    worker.take(block(&["h b: y"]));
+    let got = fs::read_to_string(&path).expect("the log");
+    assert_eq!(got, "T h a: last message repeated 1 times\nt h b: y\n");
+    assert_eq!((counters.written.get(), counters.queued()), (3, 0));
+    drop(inbox);
+}
+
+#[test]
 fn s1_what_cannot_be_written_until_the_deadline_counts_as_lost_by_the_stop() {
     let (inbox, worker, counters) = parts(Path::new("/nonexistent/log"), Folding::Off);
     offer(&inbox, &["h a: 1", "h a: 2"]);
@@ -195,7 +237,7 @@ fn s8_rotated_files_together_are_the_stream() {
         assert_eq!(counters.written.get(), 300);
     }
     let place = Place::resolve(&path).expect("a place");
-    let series = Series::new(place);
+    let series = Series::at(place).expect("a directory");
     let mut got = String::new();
     for aged in series.list().expect("a list").into_iter().rev() {
         let mut text = String::new();

@@ -1,0 +1,497 @@
+//! Routing: the compiled table picks what a walk over all rules would, and filters mean what
+//! syslogd.conf(5) says.
+
+#[path = "routing/naive.rs"]
+mod naive;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use syslogd::config::{self, Config};
+use syslogd::counters::OutputCounters;
+use syslogd::format::{Escaping, Layout, Template};
+use syslogd::message::{Message, Sender};
+use syslogd::pri::{Facility, Pri, Severity};
+use syslogd::route::filter::Scene;
+use syslogd::route::inbox::inbox;
+use syslogd::route::{Class, Lane, LaneId, Policy, RoutingTable};
+
+const OWN_NAME: &[u8] = b"LogHost";
+
+/// A table with a lane for each rule, so that a lane tells which rule picked it.
+fn compile(config: &Config, local_only: impl Fn(usize) -> bool) -> RoutingTable {
+    compile_kept(config, local_only, |_| true)
+}
+
+fn compile_kept(
+    config: &Config,
+    local_only: impl Fn(usize) -> bool,
+    kept: impl Fn(usize) -> bool,
+) -> RoutingTable {
+    let lane = |rule| Lane {
+        inbox: inbox(String::new(), 0, Arc::new(OutputCounters::default())).0,
+        template: Template {
+            layout: Layout::Traditional,
+            escaping: Escaping::None,
+        },
+        local_only: local_only(rule),
+    };
+    RoutingTable::compile(
+        config,
+        (0..config.rules.len()).map(lane).collect(),
+        |rule| kept(rule).then(|| LaneId::from(rule)),
+        Policy::default(),
+    )
+}
+
+fn picked(
+    table: &RoutingTable,
+    message: &Message<'_>,
+    scene: Scene<'_>,
+    local: bool,
+    class: Class,
+) -> Vec<usize> {
+    let mut picked = Vec::new();
+    table.route(message, scene, local, class, |lane| {
+        picked.push(lane.index());
+    });
+    picked
+}
+
+// ---- the property ----
+
+fn facility() -> impl Strategy<Value = String> {
+    let names = Facility::ALL.map(|facility| facility.name().to_owned());
+    prop_oneof![
+        4 => prop::sample::select(names.to_vec()),
+        1 => prop::sample::select(names.map(|name| name.to_uppercase()).to_vec()),
+        1 => (0..Facility::COUNT).prop_map(|number| (number * 8).to_string()),
+        3 => Just("*".to_owned()),
+        1 => Just("mark".to_owned()),
+        1 => prop::sample::select(vec!["audit".to_owned(), "Auth".to_owned()]),
+    ]
+}
+
+fn severity() -> impl Strategy<Value = String> {
+    let names = Severity::ALL.map(|severity| severity.name().to_owned());
+    let level = prop_oneof![
+        6 => prop::sample::select(names.to_vec()),
+        1 => prop::sample::select(vec!["panic", "error", "warn", "INFO", "7", "0"])
+            .prop_map(str::to_owned),
+    ];
+    prop_oneof![
+        5 => (prop::sample::select(vec!["", "=", "!", "!="]), level)
+            .prop_map(|(operator, level)| format!("{operator}{level}")),
+        2 => prop::sample::select(vec!["*", "none", "!*", "!none"]).prop_map(str::to_owned),
+    ]
+}
+
+fn selector() -> impl Strategy<Value = String> {
+    let part = (prop::collection::vec(facility(), 1..4), severity())
+        .prop_map(|(facilities, severity)| format!("{}.{severity}", facilities.join(",")));
+    prop::collection::vec(part, 1..5).prop_map(|parts| parts.join(";"))
+}
+
+const PROGRAMS: [&str; 5] = ["sshd", "cron", "CRON", "su", "ssh"];
+const HOSTS: [&str; 5] = ["alpha", "ALPHA", "loghost", "beta.example.net", "gamma"];
+const TEXTS: [&str; 8] = [
+    "disk error 17",
+    "Disk Error 17",
+    "error",
+    "",
+    "a \"quoted\" \\ text",
+    "räksmörgås",
+    "err",
+    "17",
+];
+
+fn block() -> impl Strategy<Value = String> {
+    let list = |names: &'static [&str], more: &'static [&str]| {
+        let names: Vec<&str> = names.iter().chain(more).copied().collect();
+        prop::collection::vec(prop::sample::select(names), 1..4).prop_map(|names| names.join(","))
+    };
+    let literal = prop::sample::select(
+        TEXTS
+            .iter()
+            .chain(&PROGRAMS)
+            .chain(&HOSTS)
+            .copied()
+            .collect::<Vec<_>>(),
+    )
+    .prop_map(|text| text.replace('\\', "\\\\").replace('"', "\\\""));
+    let pattern = prop::sample::select(vec![
+        "^disk",
+        "[0-9]+$",
+        "err(or)?",
+        "^$",
+        ".",
+        "a|b",
+        "^s",
+        "x@1 ",
+        "\\.net$",
+        "id[[:digit:]]",
+    ])
+    .prop_map(|pattern| pattern.replace('\\', "\\\\"));
+    let test = prop_oneof![
+        (
+            prop::sample::select(vec!["contains", "isequal", "startswith"]),
+            literal
+        ),
+        (prop::sample::select(vec!["regex", "ereregex"]), pattern),
+    ];
+    let filter = (
+        prop::sample::select(vec![
+            "msg",
+            "programname",
+            "hostname",
+            "source",
+            "msgid",
+            "sd",
+            "data",
+        ]),
+        prop::sample::select(vec!["", "!", "icase_", "!icase_"]),
+        test,
+    )
+        .prop_map(|(property, prefix, (operator, value))| {
+            format!(":{property}, {prefix}{operator}, \"{value}\"")
+        });
+    prop_oneof![
+        3 => (prop::sample::select(vec!["!", "!+", "!-", "#!"]), list(&PROGRAMS, &[]))
+            .prop_map(|(mark, names)| format!("{mark}{names}")),
+        3 => (prop::sample::select(vec!["+", "-"]), list(&HOSTS, &["@"]))
+            .prop_map(|(mark, names)| format!("{mark}{names}")),
+        4 => filter,
+        2 => prop::sample::select(vec!["!*", "+*", ":*"]).prop_map(str::to_owned),
+    ]
+}
+
+/// A file: rules, blocks, and a place where another file is included.
+fn file(include: &'static str) -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        5 => (selector(), prop::sample::select(vec!["\t", "  ", " \\\n\t"]))
+            .prop_map(|(selector, blank)| format!("{selector}{blank}/var/log/x")),
+        3 => block(),
+        1 => Just(include.to_owned()),
+        1 => Just("# nothing\n".to_owned()),
+    ];
+    prop::collection::vec(line, 0..16).prop_map(|lines| lines.join("\n") + "\n")
+}
+
+/// Three files, each of which may include the next.
+fn files() -> impl Strategy<Value = [String; 3]> {
+    [
+        file("include b.conf").boxed(),
+        file("include c.conf").boxed(),
+        file("").boxed(),
+    ]
+}
+
+/// What follows PRI.
+fn unprioritised() -> impl Strategy<Value = String> {
+    let word = |words: &'static [&str]| prop::sample::select(words.to_vec());
+    let rfc3164 = (word(&HOSTS), word(&PROGRAMS), word(&TEXTS))
+        .prop_map(|(host, program, text)| format!("Oct 11 22:14:15 {host} {program}[7]: {text}"));
+    let rfc5424 = (
+        word(&HOSTS),
+        word(&["sshd", "cron", "su", "-"]),
+        word(&["-", "id7", "error"]),
+        word(&["-", "[x@1 a=\"error\"]", "[alpha b=\"17\"]"]),
+        word(&TEXTS),
+    )
+        .prop_map(|(host, program, msg_id, sd, text)| {
+            format!("1 2003-10-11T22:14:15Z {host} {program} - {msg_id} {sd} {text}")
+        });
+    prop_oneof![rfc3164, rfc5424, word(&TEXTS).prop_map(str::to_owned)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_table_picks_what_a_walk_over_all_rules_would(
+        [a, b, c] in files(),
+        texts in prop::collection::vec(unprioritised(), 1..4),
+        host in prop::sample::select(HOSTS.to_vec()),
+        source in prop::sample::select(vec!["192.0.2.17", "LogHost"]),
+        left_out in any::<u64>(),
+        local_only in any::<u64>(),
+        local in any::<bool>(),
+    ) {
+        let bit = |bits: u64, rule: usize| bits >> (rule % 64) & bits >> (rule % 7) & 1 == 1;
+        let loaded = config::parse_files(&[("a.conf", &a), ("b.conf", &b), ("c.conf", &c)]);
+        prop_assert!(!loaded.has_errors(), "{}\n{:?}", a, loaded.diagnostics);
+        let rules = &loaded.config.rules;
+        let table = compile_kept(
+            &loaded.config,
+            |rule| bit(local_only, rule),
+            |rule| !bit(left_out, rule),
+        );
+        let scene = Scene { hostname: host.as_bytes(), source: source.as_bytes(), own_name: OWN_NAME };
+        let agree = |message: &Message<'_>, class| {
+            let mut want = naive::route(rules, message, scene, class);
+            want.retain(|rule| !bit(left_out, *rule) && (local || !bit(local_only, *rule)));
+            (picked(&table, message, scene, local, class), want)
+        };
+        for text in &texts {
+            let octets = format!("<13>{text}");
+            let message = Message::parse(octets.as_bytes(), Sender::Remote);
+            for pri in Pri::all() {
+                let (got, want) = agree(&message.with_pri(pri), Class::Message);
+                prop_assert_eq!(got, want, "{:?} {}", pri, octets);
+            }
+            let (got, want) = agree(&message, Class::Mark);
+            prop_assert_eq!(got, want, "mark {}", octets);
+        }
+    }
+
+    #[test]
+    fn a_selector_is_its_parts_from_left_to_right(selector in selector()) {
+        let loaded = config::parse_str("a.conf", &format!("{selector} /var/log/x\n"));
+        let rule = &loaded.config.rules[0];
+        for pri in Pri::all() {
+            let want = says(&selector, pri.facility().name(), pri.severity());
+            prop_assert_eq!(rule.selector.contains(pri), want, "{:?}", pri);
+        }
+        let want = says(&selector, "mark", Severity::Informational);
+        prop_assert_eq!(rule.marks, want, "mark");
+    }
+}
+
+/// What the last part that speaks of this facility and severity says; nothing is selected before the first.
+fn says(selector: &str, facility: &str, severity: Severity) -> bool {
+    let mut selected = false;
+    for part in selector.split(';') {
+        let (facilities, level) = part.split_once('.').expect("generated with a dot");
+        let speaks = |name: &str| {
+            let number = name
+                .parse()
+                .ok()
+                .and_then(|number: usize| Facility::ALL.get(number / 8));
+            let name = number.map_or(name.to_ascii_lowercase(), |found| found.name().to_owned());
+            let name = if name == "audit" {
+                "security".to_owned()
+            } else {
+                name
+            };
+            name == "*" || name == facility
+        };
+        if !facilities.split(',').any(speaks) {
+            continue;
+        }
+        let (adds, level) = level
+            .strip_prefix('!')
+            .map_or((true, level), |level| (false, level));
+        let (exact, level) = level
+            .strip_prefix('=')
+            .map_or((false, level), |level| (true, level));
+        let level = match level.to_ascii_lowercase().as_str() {
+            "*" => {
+                selected = adds;
+                continue;
+            }
+            "none" => {
+                selected = !adds;
+                continue;
+            }
+            "panic" | "0" => Severity::Emergency,
+            "error" => Severity::Error,
+            "warn" => Severity::Warning,
+            "7" => Severity::Debug,
+            name => Severity::ALL
+                .into_iter()
+                .find(|level| level.name() == name)
+                .expect("generated"),
+        };
+        if severity == level || (!exact && severity < level) {
+            selected = adds;
+        }
+    }
+    selected
+}
+
+// ---- what a filter means ----
+
+/// Which rules of `text` take each message from each host, by their places in it.
+fn assert_takes(text: &str, cases: &[(&str, &str, &[usize])]) {
+    let loaded = config::parse_str("a.conf", text);
+    assert!(!loaded.has_errors(), "{text}\n{:?}", loaded.diagnostics);
+    let table = compile(&loaded.config, |_| false);
+    for (octets, host, want) in cases {
+        let scene = Scene {
+            hostname: host.as_bytes(),
+            source: b"192.0.2.17",
+            own_name: OWN_NAME,
+        };
+        let message = Message::parse(octets.as_bytes(), Sender::Remote);
+        let got = picked(&table, &message, scene, true, Class::Message);
+        assert_eq!(&got, want, "{octets} from {host} with\n{text}");
+    }
+}
+
+const SSHD: &str = "<38>Oct 11 22:14:15 alpha sshd[7]: Failed password";
+const CRON: &str = "<38>Oct 11 22:14:15 alpha CRON[7]: Failed to run";
+const BARE: &str = "<38>no tag at all";
+const FULL: &str = "<38>1 2003-10-11T22:14:15Z alpha sshd 7 LOGIN [x@1 user=\"joe\"] Failed";
+
+#[test]
+fn a_program_block_compares_whole_names_and_their_case() {
+    assert_takes(
+        "!sshd,su\n*.* /0\n!-sshd\n*.* /1\n!cron\n*.* /2\n!ssh\n*.* /3\n!*\n*.* /4\n",
+        &[
+            (SSHD, "alpha", &[0, 4]),
+            (CRON, "alpha", &[1, 4]),
+            (FULL, "alpha", &[0, 4]),
+        ],
+    );
+}
+
+#[test]
+fn a_message_without_a_program_is_none_of_those_named() {
+    assert_takes("!sshd\n*.* /0\n!-sshd\n*.* /1\n", &[(BARE, "alpha", &[1])]);
+}
+
+#[test]
+fn a_host_block_compares_whole_names_without_regard_to_case() {
+    assert_takes(
+        "+ALPHA,beta\n*.* /0\n-alpha\n*.* /1\n+alpha.example.net\n*.* /2\n+*\n*.* /3\n",
+        &[
+            (SSHD, "alpha", &[0, 3]),
+            (SSHD, "Beta", &[0, 1, 3]),
+            (SSHD, "gamma", &[1, 3]),
+        ],
+    );
+}
+
+#[test]
+fn an_at_sign_in_a_host_block_is_this_host() {
+    assert_takes(
+        "+@\n*.* /0\n-@\n*.* /1\n+@,alpha\n*.* /2\n",
+        &[
+            (SSHD, "loghost", &[0, 2]),
+            (SSHD, "alpha", &[1, 2]),
+            (SSHD, "@", &[1]),
+        ],
+    );
+}
+
+#[test]
+fn all_blocks_in_force_must_hold() {
+    assert_takes(
+        "!sshd\n+alpha\n:msg, contains, \"password\"\n*.* /0\nmail.* /1\n:*\n*.* /2\n",
+        &[
+            (SSHD, "alpha", &[0, 2]),
+            (SSHD, "beta", &[]),
+            (CRON, "alpha", &[]),
+            (FULL, "alpha", &[2]),
+        ],
+    );
+}
+
+#[test]
+fn a_negated_filter_takes_what_the_test_refuses() {
+    assert_takes(
+        concat!(
+            ":msg, contains, \"failed\"\n*.* /0\n",
+            ":msg, !contains, \"failed\"\n*.* /1\n",
+            ":msg, icase_contains, \"FAILED\"\n*.* /2\n",
+            ":msg, !icase_contains, \"FAILED\"\n*.* /3\n",
+            ":msg, ereregex, \"^Failed (password|to)\"\n*.* /4\n",
+            ":msg, !ereregex, \"^Failed (password|to)\"\n*.* /5\n",
+        ),
+        &[
+            (SSHD, "alpha", &[1, 2, 4]),
+            (FULL, "alpha", &[1, 2, 5]),
+            (BARE, "alpha", &[1, 3, 5]),
+        ],
+    );
+}
+
+#[test]
+fn a_property_that_is_absent_passes_no_test_not_even_a_negated_one() {
+    assert_takes(
+        concat!(
+            ":msgid, isequal, \"LOGIN\"\n*.* /0\n",
+            ":msgid, !isequal, \"LOGIN\"\n*.* /1\n",
+            ":sd, contains, \"joe\"\n*.* /2\n",
+            ":sd, !contains, \"joe\"\n*.* /3\n",
+            ":programname, !isequal, \"su\"\n*.* /4\n",
+            ":msgid, contains, \"\"\n*.* /5\n",
+        ),
+        &[
+            (FULL, "alpha", &[0, 2, 4, 5]),
+            (SSHD, "alpha", &[4]),
+            (BARE, "alpha", &[]),
+        ],
+    );
+}
+
+#[test]
+fn filters_see_the_host_as_the_line_shows_it_and_the_address_as_it_came() {
+    assert_takes(
+        concat!(
+            ":hostname, isequal, \"gate\"\n*.* /0\n",
+            ":hostname, isequal, \"alpha\"\n*.* /1\n",
+            ":source, startswith, \"192.0.2.\"\n*.* /2\n",
+            ":source, isequal, \"gate\"\n*.* /3\n",
+        ),
+        &[(SSHD, "gate", &[0, 2])],
+    );
+}
+
+#[test]
+fn lanes_for_local_messages_are_closed_to_the_network() {
+    let loaded = config::parse_str("a.conf", "*.* /0\n*.* /1\n*.* /2\n");
+    let table = compile(&loaded.config, |rule| rule == 1);
+    let scene = Scene {
+        hostname: b"alpha",
+        source: b"192.0.2.17",
+        own_name: OWN_NAME,
+    };
+    let message = Message::parse(SSHD.as_bytes(), Sender::Remote);
+    for (local, want) in [(true, &[0, 1, 2][..]), (false, &[0, 2])] {
+        assert_eq!(
+            picked(&table, &message, scene, local, Class::Message),
+            want,
+            "local: {local}"
+        );
+    }
+}
+
+#[test]
+fn marks_go_where_a_selector_names_them_and_nowhere_by_their_pri() {
+    let text =
+        "mark.* /0\n*.* /1\nsyslog.* /2\nmark.info;*.none /3\nmark.=err /4\n*.*;mark.none /5\n";
+    let loaded = config::parse_str("a.conf", text);
+    let table = compile(&loaded.config, |_| false);
+    let scene = Scene {
+        hostname: OWN_NAME,
+        source: OWN_NAME,
+        own_name: OWN_NAME,
+    };
+    let message = Message::parse(b"<46>-- MARK --", Sender::Remote);
+    for (class, want) in [(Class::Mark, &[0, 1][..]), (Class::Message, &[1, 2, 5])] {
+        assert_eq!(
+            picked(&table, &message, scene, true, class),
+            want,
+            "{class:?}"
+        );
+    }
+}
+
+#[test]
+fn kern_is_the_kernels_alone_unless_kept() {
+    let pri = |value| Pri::new(value).expect("in range");
+    for (keep_kern, from_kernel, came, want) in [
+        (false, false, 3, 11), // kern.err becomes user.err
+        (false, true, 3, 3),
+        (true, false, 3, 3),
+        (false, false, 38, 38), // only kern is special
+    ] {
+        let policy = Policy {
+            keep_kern,
+            ..Policy::default()
+        };
+        let got = policy.admitted(pri(came), from_kernel);
+        assert_eq!(got.value(), want, "{keep_kern} {from_kernel} {came}");
+    }
+}
