@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -29,7 +30,7 @@ use crate::pri::Severity;
 pub struct Report {
     /// How urgent it is; the facility is `syslog`.
     pub severity: Severity,
-    /// The sentence, in lower case and without a full stop. It may have several lines.
+    /// The sentence, in lower case and without a full stop.
     pub text: String,
 }
 
@@ -55,6 +56,14 @@ impl Seldom {
             0 => tracing::warn!("{}", sentence()),
             unsaid => tracing::warn!("{}; and {unsaid} more like it before", sentence()),
         }
+    }
+}
+
+/// The kernel's words for an error, without Rust's "(os error 13)".
+pub fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
     }
 }
 
@@ -130,10 +139,13 @@ impl<S: Subscriber> Layer<S> for Reporter {
         event.record(&mut sentence);
         let report = Report {
             severity: severity(*event.metadata().level()),
-            text: sentence.0,
+            text: sentence.text,
         };
         if self.mode != Mode::Background || report.severity <= Severity::Warning {
-            self.write(&report);
+            self.write(
+                report.severity,
+                sentence.picture.as_ref().unwrap_or(&report.text),
+            );
         }
         match self.sender.try_send(report) {
             // At the very end nobody listens any more; stderr has it.
@@ -147,8 +159,8 @@ impl<S: Subscriber> Layer<S> for Reporter {
 
 impl Reporter {
     /// Writes a report to stderr as far as it has room: a supervisor that does not read stops nobody.
-    fn write(&self, report: &Report) {
-        let line = format!("syslogd: {}{}\n", prefix(report.severity), report.text);
+    fn write(&self, severity: Severity, text: &str) {
+        let line = format!("syslogd: {}{text}\n", prefix(severity));
         let _one_at_a_time = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let stderr = io::stderr();
         for piece in line.as_bytes().chunks(PIPE_BUF) {
@@ -186,19 +198,23 @@ fn prefix(severity: Severity) -> &'static str {
     }
 }
 
-/// The text of an event: its message, then ` name=value` for each other field.
+/// The text of an event: its message, then ` name=value` for each other field. A field `picture` has
+/// several lines and stands for the message on stderr.
 #[derive(Default)]
-struct Sentence(String);
+struct Sentence {
+    text: String,
+    picture: Option<String>,
+}
 
 impl Visit for Sentence {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let written = if field.name() == "message" {
-            write!(self.0, "{value:?}")
-        } else {
-            write!(self.0, " {}={value:?}", field.name())
+        let written = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            "picture" => write!(self.picture.get_or_insert_default(), "{value:?}"),
+            name => write!(self.text, " {name}={value:?}"),
         };
         if written.is_err() {
-            self.0.push('?');
+            self.text.push('?');
         }
     }
 

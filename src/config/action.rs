@@ -71,6 +71,13 @@ impl Action {
         }
         match (word.as_str(), value) {
             ("escape", Some(value)) => {
+                if matches!(self.destination, Destination::Forward(_)) {
+                    let message = format!(
+                        "escape= makes no sense for a remote host ({}), rule ignored",
+                        self.destination
+                    );
+                    return Err(option.error("E103", message, "remove the option"));
+                }
                 self.format.escape = Some(escape(value)?);
                 Ok(())
             }

@@ -133,19 +133,30 @@ impl Sources {
 }
 
 impl Diagnostic {
-    /// The text for an operator: `FILE:LINE:COL: message`, the line, a caret, the help.
-    pub fn render(&self, sources: &Sources, colour: bool) -> String {
+    /// All of it in one line: `FILE:LINE:COL: message; help`.
+    pub fn sentence(&self, sources: &Sources) -> String {
+        let head = self.head(sources);
+        match &self.help {
+            Some(help) => format!("{head}; {help}"),
+            None => head,
+        }
+    }
+
+    fn head(&self, sources: &Sources) -> String {
         let (line, column) = sources.position(self.span);
         let name = sources.name(self.span.file);
         let kind = match self.severity {
             Severity::Error => String::new(),
             Severity::Warning => format!("warning {}: ", self.code),
         };
-        let head = format!("{name}:{line}:{column}: {kind}{}", self.message);
+        format!("{name}:{line}:{column}: {kind}{}", self.message)
+    }
+
+    /// The text for an operator: `FILE:LINE:COL: message`, the line, a caret, the help.
+    pub fn render(&self, sources: &Sources, colour: bool) -> String {
+        let head = self.head(sources);
         if sources.text(self.span.file).is_empty() {
-            let help = self.help.as_deref().unwrap_or("");
-            let separator = if help.is_empty() { "" } else { "; " };
-            return format!("{head}{separator}{help}");
+            return self.sentence(sources);
         }
         let level = match self.severity {
             Severity::Error => Level::ERROR,

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
+use crate::report::reason;
+
 /// Where the files are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Files<'a> {
@@ -19,7 +21,7 @@ pub(super) enum Files<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It cannot be opened or read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {}", path.display(), reason(.error))]
     Unreadable {
         /// The file.
         path: PathBuf,

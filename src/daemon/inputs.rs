@@ -20,6 +20,7 @@ use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
 use crate::input::stream::{self, Command, Listener};
 use crate::input::{kernel, tcp, udp, unix};
+use crate::report::reason;
 
 /// Commands to the thread of the streams that may wait there.
 const COMMANDS: usize = 64;
@@ -77,7 +78,7 @@ impl Opened {
                 }
                 Err(error) => {
                     opened.into_iter().for_each(Self::discard);
-                    return Err(format!("cannot listen on {wanted}: {error}"));
+                    return Err(format!("cannot listen on {wanted}: {}", reason(&error)));
                 }
             }
         }

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
+
+use crate::report::reason;
 use nix::fcntl::{Flock, FlockArg};
 
 /// Our pid file; it disappears with this value.
@@ -53,14 +55,6 @@ pub enum PidFileError {
 
 fn pid_clause(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
-}
-
-/// The kernel's words without Rust's "(os error 13)".
-fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    }
 }
 
 impl PidFile {

@@ -239,10 +239,13 @@ fn report(loaded: &Loaded) {
         tracing::error!("the configuration has {more} more mistakes; see syslogd --check");
     }
     for found in loaded.diagnostics.iter().take(SHOWN) {
-        let text = found.render(&loaded.sources, false);
+        let (text, picture) = (
+            found.sentence(&loaded.sources),
+            found.render(&loaded.sources, false),
+        );
         match found.severity {
-            Severity::Error => tracing::error!("{text}"),
-            Severity::Warning => tracing::warn!("{text}"),
+            Severity::Error => tracing::error!(%picture, "{text}"),
+            Severity::Warning => tracing::warn!(%picture, "{text}"),
         }
     }
 }

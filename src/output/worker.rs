@@ -129,9 +129,9 @@ impl Worker {
                 Some(Stop::Retry {
                     after,
                     sentence,
-                    loss: _,
+                    loss,
                 }) => {
-                    self.complain(&sentence, after);
+                    self.complain(&sentence, after, loss);
                     after
                 }
                 Some(Stop::Drop(_)) | None => SETTLE_AFTER,
@@ -223,9 +223,9 @@ impl Worker {
                 Some(Stop::Retry {
                     after,
                     sentence,
-                    loss: _,
+                    loss,
                 }) => {
-                    self.complain(&sentence, after);
+                    self.complain(&sentence, after, loss);
                     if self.sync == Sync::Second {
                         // The wait may be longer than that second.
                         self.sync_now();
@@ -274,7 +274,8 @@ impl Worker {
         }
     }
 
-    fn complain(&mut self, sentence: &str, after: Duration) {
+    fn complain(&mut self, sentence: &str, after: Duration, loss: Loss) {
+        self.orders.set_trouble(Some(loss));
         if self.complaint.as_deref() != Some(sentence) {
             let held = self.orders.counters().queued();
             let next = after.as_secs().max(1);
@@ -285,6 +286,7 @@ impl Worker {
 
     fn settle_complaint(&mut self) {
         if self.complaint.take().is_some() {
+            self.orders.set_trouble(None);
             tracing::info!("writing to {} again", self.name);
         }
     }
@@ -312,10 +314,10 @@ impl Worker {
             Some(Stop::Retry {
                 after,
                 sentence,
-                loss: _,
+                loss,
             }) => {
                 repeats.put_back(count);
-                self.complain(&sentence, after);
+                self.complain(&sentence, after, loss);
             }
             None => repeats.put_back(count),
         }

@@ -79,6 +79,8 @@ struct State {
     /// Somebody has waited in vain, and the worker has taken nothing since: nobody waits again.
     stalled: bool,
     spare: Vec<Block>,
+    /// Why the worker cannot write at present: what is shed meanwhile is lost for that reason.
+    trouble: Option<Loss>,
     closed: bool,
     ending_told: bool,
     stop_by: Option<Instant>,
@@ -169,6 +171,7 @@ pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbo
             memory: 0,
             stalled: false,
             spare: Vec::new(),
+            trouble: None,
             closed: false,
             ending_told: false,
             stop_by: None,
@@ -207,6 +210,7 @@ impl Inbox {
         let shared = &self.0.0;
         let mut state = shared.lock();
         let mut dropped = 0;
+        let why = state.trouble.unwrap_or(Loss::Full);
         while state.is_full(block.octets().len(), shared.limit) {
             let Some(severity) = state.least_urgent().max(block.least_urgent()) else {
                 break;
@@ -218,7 +222,7 @@ impl Inbox {
                 shed = block.shed(severity, room) as u64;
                 shared.counters.enqueue(shed);
             }
-            shared.counters.lose(shed, Loss::Full);
+            shared.counters.lose(shed, why);
             dropped += shed;
         }
         if block.is_empty() {
@@ -227,7 +231,7 @@ impl Inbox {
             shared.accept(&mut state, block);
         }
         drop(state);
-        shared.losses.note(dropped, Loss::Full);
+        shared.losses.note(dropped, why);
     }
 
     /// Asks for a change behind the messages that are queued already.
@@ -285,6 +289,11 @@ impl Inbox {
     /// The counters of this output.
     pub fn counters(&self) -> &OutputCounters {
         &self.0.0.counters
+    }
+
+    /// Whether both lead to one queue.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.0, &other.0.0)
     }
 }
 
@@ -405,6 +414,11 @@ impl Orders {
     /// The counters of this output.
     pub fn counters(&self) -> &OutputCounters {
         &self.0.counters
+    }
+
+    /// Notes why nothing can be written at present, or that it can.
+    pub fn set_trouble(&self, why: Option<Loss>) {
+        self.0.lock().trouble = why;
     }
 
     /// Counts `records` as lost, and tells the operator once in a while.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::inbox::Inbox;
 use super::{Class, LaneId, RoutingTable, filter::Scene};
 use crate::block::Block;
-use crate::format::{Formatter, Received, Shown};
+use crate::format::{Formatter, Received, Shown, Template};
 use crate::message::Message;
 
 /// How long a record may stay in an open block while its shard is too busy to sleep.
@@ -29,7 +29,7 @@ pub enum Fate {
 pub struct Lanes {
     table: Arc<RoutingTable>,
     open: Vec<Block>,
-    /// Lanes whose block holds a record, so that handing over does not look at all of them.
+    /// First lanes of outputs whose block holds a record, so that handing over does not look at all.
     dirty: Vec<LaneId>,
     picked: Vec<LaneId>,
     formatter: Formatter,
@@ -92,19 +92,18 @@ impl Lanes {
             always_received: table.policy().always_received,
         };
         for (index, lane) in picked.iter().enumerate() {
-            let place = lane.index();
+            let first = table.first_of(*lane);
+            let place = first.index();
             if open[place].is_empty() {
-                dirty.push(*lane);
+                dirty.push(first);
             }
-            let template = table.lanes()[place].template;
-            let same_form = |other: &&LaneId| table.lanes()[other.index()].template == template;
-            match picked[..index].iter().find(same_form) {
-                Some(other)
-                    if let Ok([block, source]) = open.get_disjoint_mut([place, other.index()]) =>
-                {
-                    block.push_copy_of_last(source);
-                }
-                Some(_) | None => open[place].push(message.pri(), |out| {
+            let template = table.lanes()[lane.index()].template;
+            // The last record of a block is that of the last lane that was picked for it.
+            let source = open_elsewhere(table, &picked[..index], template)
+                .and_then(|source| open.get_disjoint_mut([place, source]).ok());
+            match source {
+                Some([block, source]) => block.push_copy_of_last(source),
+                None => open[place].push(message.pri(), |out| {
                     formatter.write(out, message, shown, template)
                 }),
             }
@@ -145,6 +144,20 @@ impl Lanes {
             !(inbox.offer(block).is_ok() || full(inbox, block))
         });
     }
+}
+
+/// The block that ends with this message in this form, if there is one.
+fn open_elsewhere(table: &RoutingTable, picked: &[LaneId], template: Template) -> Option<usize> {
+    let found = picked.iter().enumerate().rev().find(|(index, lane)| {
+        let first = table.first_of(**lane);
+        let is_last = || {
+            picked[index + 1..]
+                .iter()
+                .all(|later| table.first_of(*later) != first)
+        };
+        table.lanes()[lane.index()].template == template && is_last()
+    });
+    found.map(|(_, lane)| table.first_of(*lane).index())
 }
 
 /// Which blocks are handed over.

@@ -75,6 +75,9 @@ pub struct RoutingTable {
     candidates: Box<[u32]>,
     rules: Box<[Rule]>,
     lanes: Box<[Lane]>,
+    /// For each lane the first lane of the same output, whose open block all of them fill: so the order
+    /// of one sender's messages holds in every output.
+    first_of: Box<[LaneId]>,
     policy: Arc<Policy>,
 }
 
@@ -122,6 +125,7 @@ impl RoutingTable {
             by_mark,
             candidates,
             rules,
+            first_of: first_of(&lanes),
             lanes: lanes.into(),
             policy: Arc::new(policy),
         }
@@ -160,6 +164,11 @@ impl RoutingTable {
         &self.lanes
     }
 
+    /// The lane whose open block the records of `lane` go into.
+    pub fn first_of(&self, lane: LaneId) -> LaneId {
+        self.first_of[lane.index()]
+    }
+
     /// What goes with the rules.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.policy
@@ -178,6 +187,18 @@ impl Policy {
 
 /// The PRI of "-- MARK --": `mark` has no number on the wire, so it shows as our own.
 pub const MARK: Pri = Pri::of(Facility::Syslog, Severity::Informational);
+
+fn first_of(lanes: &[Lane]) -> Box<[LaneId]> {
+    let first = |lane: &Lane| {
+        lanes
+            .iter()
+            .position(|other| other.inbox.is_same(&lane.inbox))
+    };
+    lanes
+        .iter()
+        .map(|lane| LaneId::from(first(lane).unwrap_or_default()))
+        .collect()
+}
 
 fn as_id(index: usize) -> u32 {
     u32::try_from(index).expect("a configuration has fewer than four billion rules")

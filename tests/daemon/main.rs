@@ -16,6 +16,7 @@ mod formats;
 mod forward;
 mod hostile;
 mod lifecycle;
+mod order;
 mod privileged;
 mod real_input;
 mod reload;

@@ -25,6 +25,7 @@ use crate::cli::Families;
 use crate::config::{Remote, Transport};
 use crate::counters::Loss;
 use crate::output::{Stop, Written};
+use crate::report::reason;
 
 /// The bounds of a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -192,14 +193,6 @@ fn loss_of(error: &io::Error) -> Loss {
         Loss::Timeout
     } else {
         Loss::Io
-    }
-}
-
-/// The system's words without Rust's "(os error 111)".
-fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
     }
 }
 
