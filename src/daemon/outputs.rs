@@ -10,7 +10,7 @@ use super::plan::{OutputPlan, Plan};
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
 use crate::output::{self, Ended, Sink, Surroundings};
-use crate::route::inbox::{self, Change, Inbox};
+use crate::route::inbox::{self, Change, Inbox, Stopper};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
 /// All queues together take this much memory at most (reliability S2), but for one block each.
@@ -41,6 +41,7 @@ pub struct Outputs {
 struct Leaving {
     destination: Destination,
     counters: Arc<OutputCounters>,
+    stopper: Stopper,
     worker: JoinHandle<()>,
     ended: Ended,
 }
@@ -118,6 +119,7 @@ impl Outputs {
         self.leaving.extend(closed.map(|old| Leaving {
             destination: old.plan.destination,
             counters: old.counters,
+            stopper: old.inbox.stopper(),
             worker: old.worker,
             ended: old.ended,
         }));
@@ -188,11 +190,12 @@ impl Outputs {
         let mut counters = Vec::new();
         let mut workers = Vec::new();
         for running in self.running.drain(..) {
-            running.inbox.stop_by(deadline);
+            running.inbox.stopper().stop_by(deadline);
             counters.push(running.counters);
             workers.push(running.worker);
         }
         for old in self.leaving.drain(..) {
+            old.stopper.stop_by(deadline);
             counters.push(old.counters);
             workers.push(old.worker);
         }

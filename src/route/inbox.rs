@@ -280,10 +280,9 @@ impl Inbox {
         }
     }
 
-    /// Tells the worker to be done by then: what it cannot write until then is dropped and counted.
-    pub fn stop_by(&self, deadline: Instant) {
-        self.0.0.lock().stop_by = Some(deadline);
-        self.0.0.arrived.notify_all();
+    /// A way to hurry the worker that does not keep the queue open.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.0.0))
     }
 
     /// The counters of this output.
@@ -294,6 +293,18 @@ impl Inbox {
     /// Whether both lead to one queue.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0.0, &other.0.0)
+    }
+}
+
+/// Hurries a worker, whether its inbox is still open or not.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// Tells the worker to be done by then: what it cannot write until then is dropped and counted.
+    pub fn stop_by(&self, deadline: Instant) {
+        self.0.lock().stop_by = Some(deadline);
+        self.0.arrived.notify_all();
     }
 }
 
@@ -332,7 +343,7 @@ impl Shared {
 impl Orders {
     /// The next order; waits for it until `until`, or without limit if `None`.
     ///
-    /// Once [`Inbox::stop_by`] was called it never waits longer than that deadline.
+    /// Once [`Stopper::stop_by`] was called it never waits longer than that deadline.
     pub fn next(&self, until: Option<Instant>) -> Next {
         let shared = &self.0;
         let mut state = shared.lock();

@@ -147,7 +147,7 @@ fn s1_what_cannot_be_written_until_the_deadline_counts_as_lost_by_the_stop() {
     offer(&inbox, &["h a: 1", "h a: 2"]);
     inbox.order(Change::Rotate);
     offer(&inbox, &["h a: 3"]);
-    inbox.stop_by(Instant::now());
+    inbox.stopper().stop_by(Instant::now());
     drop(inbox);
     worker.run();
     assert_eq!(counters.dropped(Loss::Shutdown).get(), 3);
