@@ -108,3 +108,21 @@ fn a_configuration_of_an_earlier_try_is_kept() {
     let kept = fs::read_to_string(directory.path().join("syslog.conf")).expect("it is kept");
     assert_eq!(kept, rules);
 }
+
+#[test]
+fn a_directory_that_the_rules_could_not_name_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let place = directory.path().join("two words");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syslogd"));
+    let output = command
+        .arg(format!("--try={}", place.display()))
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(73), "{said}");
+    assert!(
+        said.contains("two words") && said.contains("blanks"),
+        "{said}"
+    );
+    assert!(!place.exists(), "nothing was made");
+}
