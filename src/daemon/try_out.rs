@@ -10,7 +10,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
@@ -34,15 +33,8 @@ pub(super) fn prepare(arguments: &mut Arguments) -> Result<Option<TryOut>, Start
         error,
     };
     let directory = std::path::absolute(&directory).map_err(failed)?;
-    let odd = |octet: &u8| octet.is_ascii_whitespace() || b";#\\".contains(octet);
-    if directory.as_os_str().as_bytes().iter().any(odd) {
-        let why =
-            "syslog.conf cannot name a path with blanks, \";\", \"#\" or \"\\\": take another";
-        return Err(failed(io::Error::other(why)));
-    }
     if !directory.to_string_lossy().chars().all(can_be_named) {
-        let why =
-            "syslog.conf cannot name a path with a blank, `;`, `#`, `\\` or control character";
+        let why = "syslog.conf cannot name a path with blanks, ;, #, \\ or control characters: take another";
         return Err(failed(io::Error::other(why)));
     }
     fs::create_dir_all(directory.join("log")).map_err(failed)?;
