@@ -23,6 +23,7 @@ mod reload;
 mod rotation;
 mod selectors;
 mod shutdown;
+mod stalled;
 mod support;
 mod tcp_framing;
 mod try_out;

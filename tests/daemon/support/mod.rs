@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Counters, sum};
 pub(crate) use daemon::{Daemon, close};
 pub(crate) use lines::Lines;
 pub(crate) use log_file::LogFile;
