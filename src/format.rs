@@ -19,7 +19,7 @@ use bytes::BytesMut;
 pub use escape::Escape;
 pub use stamp::{Received, bsd_stamp, rfc3339_stamp};
 
-use crate::message::{Form, Message};
+use crate::message::{BOM, Form, Message};
 use escape::{push_escaped, push_line_safe};
 use stamp::{Stamp, Stamps};
 
@@ -97,7 +97,7 @@ impl Formatter {
             Layout::Rfc5424Line => {
                 out.extend_from_slice(self.stamp(message, shown).rfc3339());
                 let stamp = out.len() - start;
-                write_fields(out, message, shown.hostname, template.escaping);
+                write_fields(out, message, shown.hostname, template);
                 stamp
             }
             Layout::ForwardBsd => {
@@ -116,7 +116,7 @@ impl Formatter {
                 write_pri(out, message);
                 out.extend_from_slice(b"1 ");
                 out.extend_from_slice(self.stamp(message, shown).rfc3339());
-                write_fields(out, message, shown.hostname, template.escaping);
+                write_fields(out, message, shown.hostname, template);
                 0
             }
         };
@@ -164,11 +164,20 @@ fn write_text(out: &mut BytesMut, message: &Message<'_>, escaping: Escaping) {
         }
         out.extend_from_slice(b": ");
     }
-    write_octets(out, message.text(), escaping);
+    let text = message.text();
+    if let (Escaping::Text(_), Some(msg)) = (escaping, message.msg().strip_prefix(BOM)) {
+        // A reader sees no BOM, and grep finds no text behind one. Windows agents put it after the TAG.
+        let (tag, _) = text.split_at(text.len().saturating_sub(message.msg().len()));
+        write_octets(out, tag, escaping);
+        write_octets(out, msg, escaping);
+    } else {
+        write_octets(out, text, escaping);
+    }
 }
 
 /// HOSTNAME to MSG of RFC 5424 6, after TIMESTAMP and its space.
-fn write_fields(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], escaping: Escaping) {
+fn write_fields(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], template: Template) {
+    let Template { layout, escaping } = template;
     let absent = Some(&b"-"[..]);
     for (field, limit) in [
         (Some(hostname), 255),
@@ -183,8 +192,15 @@ fn write_fields(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], esca
         [] => out.extend_from_slice(b"-"),
         octets => write_octets(out, octets, escaping),
     }
-    if !message.msg().is_empty() {
+    // RFC 5424 6.4: without its BOM the next one could not tell that MSG is UTF-8.
+    let bom = if layout == Layout::ForwardRfc5424 && message.has_bom() {
+        BOM
+    } else {
+        b""
+    };
+    if !bom.is_empty() || !message.msg().is_empty() {
         out.extend_from_slice(b" ");
+        out.extend_from_slice(bom);
         write_octets(out, message.msg(), escaping);
     }
 }

@@ -146,6 +146,33 @@ fn year_of_rfc3164() {
     }
 }
 
+#[test]
+fn a_bom_is_dropped_in_files_and_kept_when_rfc5424_is_forwarded() {
+    let message = Message::parse(b"<13>1 - - tag - - - \xef\xbb\xbftext", Sender::Remote);
+    let shown = Shown {
+        hostname: b"loghost",
+        received: Received::now(),
+        always_received: true,
+    };
+    for (layout, end) in [
+        (Layout::Rfc5424Line, &b" loghost tag - - - text\n"[..]),
+        (Layout::Traditional, b" loghost tag: text\n"),
+        (
+            Layout::ForwardRfc5424,
+            b" loghost tag - - - \xef\xbb\xbftext",
+        ),
+        (Layout::ForwardRfc3164, b" loghost tag: text"),
+    ] {
+        let mut line = bytes::BytesMut::new();
+        let template = Template {
+            layout,
+            escaping: Escaping::None,
+        };
+        Formatter::default().write(&mut line, &message, shown, template);
+        assert!(line.ends_with(end), "{}", line.escape_ascii());
+    }
+}
+
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/odd_input.txt")
 }

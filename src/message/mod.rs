@@ -296,6 +296,9 @@ fn limited<'a>(octets: &'a [u8], limit: usize, flags: &mut Flags) -> &'a [u8] {
     }
 }
 
+/// RFC 5424 6: BOM = %xEF.BB.BF.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// RFC 5424 6: HOSTNAME = NILVALUE / 1*255PRINTUSASCII.
 const HOSTNAME_LIMIT: usize = 255;
 
