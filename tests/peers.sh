@@ -1,0 +1,310 @@
+#!/usr/bin/env bash
+# Compares syslogd with the syslog daemons of Debian, live.
+#
+#     cargo build && tests/peers.sh
+#
+# Part 1 loads each stock configuration into each daemon, sends one message of each of the 192 PRIs, and
+# compares which file got which. Part 2 sends the datagrams of tests/odd_input.txt and shows the lines
+# side by side. Exits 0 if every difference of part 1 is expected (see `expected`), 1 if one is not, and
+# 77 if no peer is to be had.
+#
+# The peers are downloaded and unpacked below a temporary directory, never installed. Every path of a
+# configuration is rewritten to lie below it, `*` (all users) too. Settings: SYSLOGD_BIN, the program;
+# PEERS_DIR, a directory that keeps the packages for the next time; KEEP=1 keeps what was written.
+
+set -u
+export LC_ALL=C TZ=UTC
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+ours=${SYSLOGD_BIN:-$here/target/debug/syslogd}
+work=$(mktemp -d)
+peers=${PEERS_DIR:-$work/peers}
+running=
+
+# CONFIGURATION DAEMON OURS PRIs: reason. `any` stands for all.
+expected() {
+    cat <<'LIST'
+any rsyslogd ours 0-7: only the kernel may say kern, so it becomes user; rsyslogd believes anybody, and so do we with -k
+any busybox ours 0-7: only the kernel may say kern, so it becomes user; busybox believes anybody, and so do we with -k
+LIST
+}
+
+cleanup() {
+    for pid in $running; do kill "$pid" 2>/dev/null; done
+    if [ "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+skip() { echo "SKIP $1"; }
+
+# fetch NAME PACKAGE...: unpacks packages below $peers/NAME.
+fetch() {
+    local name=$1 package
+    shift
+    [ -d "$peers/$name" ] && return
+    mkdir -p "$peers/$name.new" || return
+    for package in "$@"; do
+        (cd "$peers/$name.new" && apt-get -q download "$package" >/dev/null 2>"$work/apt.log" &&
+            dpkg -x "$package"_*.deb . && dpkg-deb -f "$package"_*.deb Package Version >>versions &&
+            rm "$package"_*.deb) || { rm -rf "$peers/$name.new"; return 1; }
+    done
+    mv "$peers/$name.new" "$peers/$name"
+}
+
+# version NAME: of the first package below it.
+version() {
+    sed -n 's/^Version: //p' "$peers/$1/versions" 2>/dev/null | head -1
+}
+
+# start NAME DIR RULES [OPTION...]: starts a daemon that writes below DIR; sets $pid and $socket.
+start() {
+    local name=$1 dir=$2 rules=$3 libs
+    shift 3
+    socket=$dir.sock
+    case $name in
+    ours)
+        cp "$rules" "$dir.conf"
+        "$ours" -F -K -m0 -n -f "$dir.conf" -p "$socket" -P "$dir.pid" "$@" >"$dir.err" 2>&1 &
+        ;;
+    inetutils)
+        # It knows neither `secure_mode` nor `include`.
+        grep -Ev '^(secure_mode|include)' "$rules" >"$dir.conf"
+        mkdir -p "$dir.d"
+        "$peers/inetutils/usr/sbin/syslogd" -n -m 0 --no-klog -f "$dir.conf" -D "$dir.d" -p "$socket" \
+            -P "$dir.pid" >"$dir.err" 2>&1 &
+        ;;
+    rsyslogd)
+        libs=$(echo "$peers"/rsyslog/usr/lib/*/rsyslog)
+        {
+            echo "global(workDirectory=\"$dir\")"
+            echo 'module(load="imuxsock" SysSock.Use="off")'
+            echo "input(type=\"imuxsock\" Socket=\"$socket\" CreatePath=\"on\")"
+            echo '$ActionFileDefaultTemplate RSYSLOG_TraditionalFileFormat'
+            grep -Ev '^(secure_mode|include)' "$rules"
+        } >"$dir.conf"
+        LD_LIBRARY_PATH=$(dirname "$libs") "$peers/rsyslog/usr/sbin/rsyslogd" -n -f "$dir.conf" \
+            -i "$dir.pid" -M "$libs" >"$dir.err" 2>&1 &
+        ;;
+    busybox)
+        # It ignores every configuration, and always listens on /dev/log: it gets a /dev of its own.
+        unshare -Urm sh -c 'mount -t tmpfs none /dev && : >/dev/null && exec "$0" syslogd -n -O "$1"' \
+            "$(echo "$peers"/busybox/bin/busybox)" "$dir/all" >"$dir.err" 2>&1 &
+        ;;
+    esac
+    pid=$!
+    running="$running $pid"
+    [ "$name" != busybox ] || socket=/proc/$pid/root/dev/log
+    await "test -S $socket" "$name does not start" || { cat "$dir.err" >&2; return 1; }
+}
+
+# await CONDITION COMPLAINT: for ten seconds at most.
+await() {
+    local tries=0
+    until eval "$1"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 500 ] || { echo "$2" >&2; return 1; }
+        sleep 0.02
+    done
+}
+
+# stop FILE: once the last message is in FILE.
+stop() {
+    await "grep -q end-of-run '$1' 2>/dev/null" "the last message never came to $1"
+    local result=$?
+    kill "$pid" && wait "$pid" 2>/dev/null
+    running=${running% "$pid"}
+    return $result
+}
+
+# rules NAME DIR: a stock configuration, all of whose files lie below DIR, and a rule for all messages.
+rules() {
+    local file=$here/src/config/tests/$1.conf
+    [ "$1" != none ] || file=/dev/null
+    sed -E -e "s#/var/log/#$2/#; s#\|?/dev/(xconsole|tty10)#$2/\1#; s#([[:space:]])\*\$#\1$2/everyone#" \
+        -e "s#/etc/syslog\.d#$2/syslog.d#" "$file"
+    printf '*.*\t%s/all\n' "$2"
+}
+
+# A datagram for each line of stdin: its escapes are those of tests/odd_input.txt.
+send() {
+    perl -MSocket -e '
+        socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
+        connect($socket, sockaddr_un($ARGV[0])) or die "$ARGV[0]: $!";
+        my %short = (n => "\n", t => "\t", r => "\r", "\\" => "\\");
+        while (my $line = <STDIN>) {
+            chomp $line;
+            $line =~ s/\\(x(..)|(.))/defined $2 ? chr hex $2 : $short{$3}/ge;
+            defined send($socket, $line, 0) or die "send: $!";
+        }' "$1"
+}
+
+all_pris() {
+    local pri
+    for pri in $(seq 0 191); do echo "<$pri>test[$pri]: pri=$pri."; done
+    echo "<13>test: end-of-run"
+}
+
+# routed DIR: `PRI FILE…` for each PRI, a file as often as the message stands in it.
+routed() {
+    (cd "$1" && grep -roE 'pri=[0-9]+\.' . | sed -E 's#^\./(.*):pri=([0-9]+)\.#\2 \1#' | sort -k1n -k2 | awk '
+            { files[$1] = files[$1] " " $2 }
+            END { for (pri = 0; pri < 192; pri++) print pri (pri in files ? files[pri] : " nowhere") }')
+}
+
+# compare CONFIG DAEMON OURS: a row of the table, and the differences.
+compare() {
+    local at=$work/$1 name=$2 us=$3 count=0 unexpected=0 line theirs pri reason
+    : >"$work/reasons"
+    while IFS='|' read -r line theirs; do
+        count=$((count + 1))
+        pri=${line%% *}
+        reason=$(expected | awk -v c="$1" -v d="$name" -v o="$us" -v p="$pri" '
+            { split($4, range, /[-:]/) }
+            ($1 == "any" || $1 == c) && $2 == d && $3 == o && p >= range[1] + 0 && p <= range[2] + 0 {
+                sub(/^[^:]*: /, ""); print; exit }')
+        if [ "$reason" ]; then
+            echo "$reason" >>"$work/reasons"
+        else
+            unexpected=$((unexpected + 1))
+            echo "unexpected: PRI $pri: ours:${line#"$pri"}; $name:${theirs#"$pri"}" >>"$work/reasons"
+        fi
+    done < <(paste -d'|' "$at/$us.routed" "$at/$name.routed" | awk -F'|' '$1 != $2')
+    printf '| %-10s | %-10s | %-7s | %3d of 192 | %2d, unexpected %d |\n' \
+        "$1" "$name" "${us/ours-k/ours -k}" $((192 - count)) "$count" "$unexpected"
+    sort "$work/reasons" | uniq -c | sed -E "s/^ *([0-9]+) (.*)/\1 × \2/; s/^/$1, $name: /" >>"$work/explained"
+    failures=$((failures + unexpected))
+}
+
+# run CONFIG INSTANCE DAEMON [OPTION...]: what it routes where, in $work/CONFIG/INSTANCE.routed.
+run() {
+    local config=$1 instance=$2 name=$3 dir=$work/$1/$2
+    shift 3
+    mkdir -p "$dir/news" "$dir/syslog.d"
+    rules "$config" "$dir" >"$dir.rules"
+    start "$name" "$dir" "$dir.rules" "$@" || return
+    all_pris | send "$socket"
+    stop "$dir/all" && routed "$dir" >"$dir.routed"
+}
+
+part1() {
+    local config name
+    printf '| %-10s | %-10s | %-7s | %-10s | %s |\n' rules daemon "" alike different
+    echo '| --- | --- | --- | --- | --- |'
+    for config in sysklogd inetutils buildroot slackware nixos none; do
+        run "$config" ours ours && run "$config" ours-k ours -k || failures=$((failures + 1))
+        for name in $present; do
+            # busybox has no rules.
+            [ "$name" != busybox ] || [ "$config" = none ] || continue
+            if run "$config" "$name" "$name"; then
+                compare "$config" "$name" ours
+                [ "$name" = inetutils ] || compare "$config" "$name" ours-k
+            else
+                failures=$((failures + 1))
+            fi
+        done
+    done
+    echo
+    cat "$work/explained"
+}
+
+# The datagrams of part 2, escaped.
+odd() {
+    sed -n 's/^> //p' "$here/tests/odd_input.txt"
+    printf '<13>tag: '
+    printf '%9000s\n' '' | tr ' ' x
+    echo "<13>tag: thrice"
+}
+
+# shown DIR: the lines between two marks, normalised, one file for each datagram.
+shown() {
+    HOST=$(uname -n | cut -d. -f1) perl -e '
+        my ($file, $out) = @ARGV;
+        open(my $lines, "<", $file) or die "$file: $!";
+        my ($number, @of) = (undef);
+        while (my $line = <$lines>) {
+            chomp $line;
+            $line =~ s/^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?=\S+ (user\.info )?mark: \d+\.)//;
+            if ($line =~ /mark: (\d+)\.$/) { $number = $1; next }
+            next unless defined $number;
+            my ($now, $day) = (time, $line);
+            if ($line =~ /^([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)/) {
+                for my $ago (0 .. 20) {
+                    my @t = split " ", scalar gmtime($now - $ago);
+                    my $stamp = sprintf "%s %2d %s", @t[1, 2, 3];
+                    last if $line =~ s/^\Q$stamp\E/now/;
+                }
+            }
+            $line =~ s/(^| )(\Q$ENV{HOST}\E|localhost)( |$)/$1HOST$3/;
+            $line =~ s/x{60,}/"x" x 20 . "(" . length($&) . " in all)"/ge;
+            my $escaped = sub { join "", map { sprintf "\\x%02x", ord } split "", shift };
+            # Controls, a BOM, a bidi override, and what is not UTF-8.
+            $line =~ s/([\0-\x1f\x7f]|\xef\xbb\xbf|\xe2\x80\xae|\xc2[\x80-\x9f])|([\xc2-\xdf][\x80-\xbf]|
+                [\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})|([\x80-\xff])
+                /defined $2 ? $2 : $escaped->($1 \/\/ $3)/gex;
+            push @{$of[$number]}, $line . "\$";
+        }
+        open(my $table, ">", $out) or die "$out: $!";
+        print $table join("\x1e", @{$of[$_] // ["(nothing)"]}), "\n" for 0 .. 999;' "$1/all" "$1.shown"
+}
+
+part2() {
+    local name number=0 datagram
+    for name in ours $present; do
+        local dir=$work/odd/$name
+        mkdir -p "$dir"
+        rules none "$dir" >"$dir.rules"
+        start "$name" "$dir" "$dir.rules" || { failures=$((failures + 1)); continue; }
+        {
+            number=0
+            while IFS= read -r datagram; do
+                echo "<14>mark: $number."
+                printf '%s\n' "$datagram"
+                [[ $datagram != *thrice ]] || printf '%s\n' "$datagram" "$datagram"
+                number=$((number + 1))
+            done < <(odd)
+            echo "<14>mark: 998."
+            echo "<13>test: end-of-run"
+        } | send "$socket"
+        stop "$dir/all" && shown "$dir" || failures=$((failures + 1))
+    done
+    number=0
+    while IFS= read -r datagram; do
+        number=$((number + 1))
+        if [ ${#datagram} -gt 120 ]; then
+            printf '> %.20s… (%d octets)\n' "$datagram" ${#datagram}
+        else
+            printf '> %s\n' "$datagram"
+        fi
+        for name in ours $present; do
+            sed -n "${number}p" "$work/odd/$name.shown" | tr '\036' '\n' |
+                sed "s/^/    $(printf %-10s "$name")/"
+        done
+    done < <(odd)
+}
+
+[ -x "$ours" ] || { echo "build it first: no $ours" >&2; exit 1; }
+present=
+if ! command -v apt-get dpkg perl >/dev/null; then
+    skip "apt-get, dpkg or perl is missing"
+    exit 77
+fi
+fetch inetutils inetutils-syslogd && present="$present inetutils" || skip "inetutils: cannot be fetched"
+fetch rsyslog rsyslog libestr0 libfastjson4 && present="$present rsyslogd" || skip "rsyslogd: cannot be fetched"
+if ! unshare -Urm true 2>/dev/null; then
+    skip "busybox: no namespace for its /dev"
+elif fetch busybox busybox; then
+    present="$present busybox"
+else
+    skip "busybox: cannot be fetched"
+fi
+[ "$present" ] || exit 77
+
+failures=0
+echo "$(date +%F): $("$ours" -v), inetutils $(version inetutils), rsyslog $(version rsyslog), busybox $(version busybox)"
+echo
+part1
+echo
+part2
+[ "$failures" = 0 ] || echo "$failures unexpected differences or failures" >&2
+[ "$failures" = 0 ]
