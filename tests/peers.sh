@@ -4,9 +4,10 @@
 #     cargo build && tests/peers.sh
 #
 # Part 1 loads each stock configuration into each daemon, sends one message of each of the 192 PRIs, and
-# compares which file got which. Part 2 sends the datagrams of tests/odd_input.txt and shows the lines
-# side by side. Exits 0 if every difference of part 1 is expected (see `expected`), 1 if one is not, and
-# 77 if no peer is to be had.
+# compares which file, or FIFO, got which. Part 2 loads selectors on which implementations disagree,
+# each with a file of its own. Part 3 sends the datagrams of tests/odd_input.txt and shows the lines
+# side by side. Exits 0 if every difference of parts 1 and 2 is expected (see `expected` and
+# `expected_selectors`), 1 if one is not, and 77 if no peer is to be had.
 #
 # The peers are downloaded and unpacked below a temporary directory, never installed. Every path of a
 # configuration is rewritten to lie below it, `*` (all users) too. Settings: SYSLOGD_BIN, the program;
@@ -121,8 +122,8 @@ stop() {
 rules() {
     local file=$here/src/config/tests/$1.conf
     [ "$1" != none ] || file=/dev/null
-    sed -E -e "s#/var/log/#$2/#; s#\|?/dev/(xconsole|tty10)#$2/\1#; s#([[:space:]])\*\$#\1$2/everyone#" \
-        -e "s#/etc/syslog\.d#$2/syslog.d#" "$file"
+    sed -E -e "s#/var/log/#$2/#; s#/dev/xconsole#$2.fifo#; s#/dev/tty10#$2/tty10#" \
+        -e "s#([[:space:]])\*\$#\1$2/everyone#; s#/etc/syslog\.d#$2/syslog.d#" "$file"
     printf '*.*\t%s/all\n' "$2"
 }
 
@@ -178,13 +179,23 @@ compare() {
 
 # run CONFIG INSTANCE DAEMON [OPTION...]: what it routes where, in $work/CONFIG/INSTANCE.routed.
 run() {
-    local config=$1 instance=$2 name=$3 dir=$work/$1/$2
+    local config=$1 instance=$2 name=$3 dir=$work/$1/$2 reader
     shift 3
     mkdir -p "$dir/news" "$dir/syslog.d"
     rules "$config" "$dir" >"$dir.rules"
+    # The shell holds the FIFO open both ways, so that nobody waits for anybody.
+    mkfifo "$dir.fifo"
+    exec 7<>"$dir.fifo"
+    cat "$dir.fifo" 7>&- >"$dir/fifo" &
+    reader=$!
+    running="$running $reader"
     start "$name" "$dir" "$dir.rules" "$@" || return
     all_pris | send "$socket"
-    stop "$dir/all" && routed "$dir" >"$dir.routed"
+    stop "$dir/all" || return
+    exec 7>&-
+    wait $reader
+    running=${running% "$reader"}
+    routed "$dir" >"$dir.routed"
 }
 
 part1() {
