@@ -30,6 +30,45 @@ any busybox ours 0-7: only the kernel may say kern, so it becomes user; busybox 
 LIST
 }
 
+# SELECTOR DAEMON: reason.
+expected_selectors() {
+    cat <<'LIST'
+16.info rsyslogd: a number is facility × 8, as with sysklogd and inetutils; rsyslogd takes no number
+mail.=* rsyslogd: every priority, as with inetutils; rsyslogd takes nothing (warning W009)
+security.* inetutils: facility 13, as with sysklogd 2 and FreeBSD; inetutils takes it for auth
+security.* rsyslogd: facility 13, as with sysklogd 2 and FreeBSD; rsyslogd takes it for auth
+LIST
+}
+
+selectors() {
+    cat <<'LIST'
+*.info;mail.none
+mail.none;*.info
+*.=info;*.=notice
+*.*;mail.!err
+kern.info;kern.!err
+mail.!=info
+*.!err
+*.debug;local6.err
+mail,news.crit;*.err
+mail.crit,*.err
+*.*;mail.none;mail.=info
+*.*;*,mail.none
+mail.!none
+mail.!*
+mail.=*
+mail.6
+16.info
+MAIL.Info
+mail.info;
+mail.info;;news.err
+mail.panic;news.error;uucp.warn
+*.info;*.!warn
+security.*
+authpriv.*;ftp.*
+LIST
+}
+
 cleanup() {
     for pid in $running; do kill "$pid" 2>/dev/null; done
     if [ "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
@@ -121,7 +160,13 @@ stop() {
 # rules NAME DIR: a stock configuration, all of whose files lie below DIR, and a rule for all messages.
 rules() {
     local file=$here/src/config/tests/$1.conf
-    [ "$1" != none ] || file=/dev/null
+    case $1 in
+    none) file=/dev/null ;;
+    selectors)
+        file=$2.selectors
+        selectors | awk -v dir="$2" '{ printf "%s\t%s/s%02d\n", $1, dir, NR }' >"$file"
+        ;;
+    esac
     sed -E -e "s#/var/log/#$2/#; s#/dev/xconsole#$2.fifo#; s#/dev/tty10#$2/tty10#" \
         -e "s#([[:space:]])\*\$#\1$2/everyone#; s#/etc/syslog\.d#$2/syslog.d#" "$file"
     printf '*.*\t%s/all\n' "$2"
@@ -219,7 +264,48 @@ part1() {
     cat "$work/explained"
 }
 
-# The datagrams of part 2, escaped.
+# count DIR1 DIR2: `SELECTOR ALIKE` for each selector, `-` for ALIKE without a second.
+count() {
+    [ -e "$2.routed" ] || { selectors | sed 's/$/ -/'; return; }
+    awk -v list="$(selectors | tr '\n' ' ')" '
+        { for (field = 2; field <= NF; field++) in_file[FILENAME == ARGV[1], $1, $field] = 1 }
+        END {
+            for (number = 1; number <= split(list, selector, " "); number++) {
+                file = sprintf("s%02d", number)
+                alike = 0
+                for (pri = 0; pri < 192; pri++) alike += ((1, pri, file) in in_file) == ((0, pri, file) in in_file)
+                print selector[number], alike
+            }
+        }' "$1.routed" "$2.routed"
+}
+
+part2() {
+    local at=$work/selectors name selector one other reason
+    for name in ours ours-k $present; do
+        case $name in
+        ours-k) run selectors ours-k ours -k ;;
+        busybox) continue ;;
+        *) run selectors "$name" "$name" ;;
+        esac || failures=$((failures + 1))
+    done
+    echo '| selector | inetutils, ours | rsyslogd, ours -k |'
+    echo '| --- | --- | --- |'
+    while read -r selector one other; do
+        printf '| %-33s | %3s of 192 | %3s of 192 |\n' "\`$selector\`" "$one" "$other"
+        for name in inetutils=$one rsyslogd=$other; do
+            case $name in *=192 | *=-) continue ;; esac
+            reason=$(expected_selectors | grep -F "$selector ${name%=*}: ") || {
+                reason="unexpected: $selector ${name%=*}"
+                failures=$((failures + 1))
+            }
+            echo "$reason" >>"$work/explained2"
+        done
+    done < <(join <(count "$at/ours" "$at/inetutils" | sort) <(count "$at/ours-k" "$at/rsyslogd" | sort))
+    echo
+    cat "$work/explained2"
+}
+
+# The datagrams of part 3, escaped.
 odd() {
     sed -n 's/^> //p' "$here/tests/odd_input.txt"
     printf '<13>tag: '
@@ -259,7 +345,7 @@ shown() {
         print $table join("\x1e", @{$of[$_] // ["(nothing)"]}), "\n" for 0 .. 999;' "$1/all" "$1.shown"
 }
 
-part2() {
+part3() {
     local name number=0 datagram
     for name in ours $present; do
         local dir=$work/odd/$name
@@ -317,5 +403,7 @@ echo
 part1
 echo
 part2
+echo
+part3
 [ "$failures" = 0 ] || echo "$failures unexpected differences or failures" >&2
 [ "$failures" = 0 ]
