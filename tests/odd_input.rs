@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use pipeline::{Circumstances, Seen, Where};
+use proptest::prelude::*;
 use syslogd::format::{Escape, Escaping, Formatter, Layout, Received, Shown, Template};
 use syslogd::input::MAX_MESSAGE;
-use syslogd::message::{Message, Sender};
+use syslogd::message::{Message, Sender, trim};
 
 /// A test for each row, and one that no section of the file is left out.
 macro_rules! rows {
@@ -154,6 +155,72 @@ fn a_bom_is_dropped_in_files_and_kept_when_rfc5424_is_forwarded() {
         };
         Formatter::default().write(&mut line, &message, shown, template);
         assert!(line.ends_with(end), "{}", line.escape_ascii());
+    }
+}
+
+/// What datagrams are made of, so that chance finds the places where a line could be forged.
+const PIECES: &[&[u8]] = &[
+    b"<13>",
+    b"<",
+    b"1 ",
+    b"- ",
+    b"-",
+    b" ",
+    b"  ",
+    b":",
+    b": ",
+    b"[",
+    b"] ",
+    b"\"",
+    b"\\",
+    b"=",
+    b"\n",
+    b"\r\n",
+    b"\0",
+    b"\t",
+    b"\x1b[2J",
+    b"\xff",
+    b"\xe2\x80",
+    "\u{85}\u{202e}\u{e9}".as_bytes(),
+    b"\xef\xbb\xbf",
+    b"tag",
+    b"[x@1 a=\"",
+    b"Nov 22 11:00:00 ",
+    b"2026-11-22T11:00:00Z ",
+    b"loghost ",
+    b"46: ",
+    b"%A-1-B: ",
+];
+
+proptest! {
+    #[test]
+    fn whatever_arrives_is_one_line_of_utf8_without_controls(
+        pieces in proptest::collection::vec(0..PIECES.len(), 0..16),
+        local: bool,
+        claimed: bool,
+    ) {
+        let datagram: Vec<u8> = pieces.iter().flat_map(|piece| PIECES[*piece]).copied().collect();
+        let sender = if local {
+            Sender::Local { hostname: b"loghost" }
+        } else {
+            Sender::Remote
+        };
+        let message = Message::parse(trim(&datagram), sender);
+        let shown = Shown {
+            hostname: message.hostname().filter(|_| claimed).unwrap_or(b"loghost"),
+            received: Received::now(),
+            always_received: false,
+        };
+        for layout in [Layout::Traditional, Layout::Rfc5424Line] {
+            let mut line = bytes::BytesMut::new();
+            let template = Template { layout, escaping: Escaping::Text(Escape::Octal) };
+            Formatter::default().write(&mut line, &message, shown, template);
+            let line = String::from_utf8(line.to_vec());
+            prop_assert!(line.is_ok(), "{line:?}");
+            let line = line.unwrap_or_default();
+            let text = line.strip_suffix('\n').unwrap_or("\n");
+            prop_assert!(!text.contains(|c: char| c.is_control() && c != '\t'), "{line:?}");
+        }
     }
 }
 

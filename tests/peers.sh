@@ -6,8 +6,8 @@
 # Part 1 loads each stock configuration into each daemon, sends one message of each of the 192 PRIs, and
 # compares which file, or FIFO, got which. Part 2 loads selectors on which implementations disagree,
 # each with a file of its own. Part 3 sends the datagrams of tests/odd_input.txt and shows the lines
-# side by side. Exits 0 if every difference of parts 1 and 2 is expected (see `expected` and
-# `expected_selectors`), 1 if one is not, and 77 if no peer is to be had.
+# side by side, over a unix socket and over UDP. Exits 0 if every difference of parts 1 and 2 is expected
+# (see `expected` and `expected_selectors`), 1 if one is not, and 77 if no peer is to be had.
 #
 # The peers are downloaded and unpacked below a temporary directory, never installed. Every path of a
 # configuration is rewritten to lie below it, `*` (all users) too. Settings: SYSLOGD_BIN, the program;
@@ -97,7 +97,8 @@ version() {
     sed -n 's/^Version: //p' "$peers/$1/versions" 2>/dev/null | head -1
 }
 
-# start NAME DIR RULES [OPTION...]: starts a daemon that writes below DIR; sets $pid and $socket.
+# start NAME DIR RULES [OPTION...]: starts a daemon that writes below DIR; sets $pid and $socket. It
+# receives over UDP too if $udp is a port.
 start() {
     local name=$1 dir=$2 rules=$3 libs
     shift 3
@@ -105,14 +106,14 @@ start() {
     case $name in
     ours)
         cp "$rules" "$dir.conf"
-        "$ours" -F -K -m0 -n -f "$dir.conf" -p "$socket" -P "$dir.pid" "$@" >"$dir.err" 2>&1 &
+        "$ours" -F -K -m0 -n -f "$dir.conf" -p "$socket" -P "$dir.pid" ${udp:+-b "127.0.0.1:$udp"} "$@" >"$dir.err" 2>&1 &
         ;;
     inetutils)
         # It knows neither `secure_mode` nor `include`.
         grep -Ev '^(secure_mode|include)' "$rules" >"$dir.conf"
         mkdir -p "$dir.d"
         "$peers/inetutils/usr/sbin/syslogd" -n -m 0 --no-klog -f "$dir.conf" -D "$dir.d" -p "$socket" \
-            -P "$dir.pid" >"$dir.err" 2>&1 &
+            -P "$dir.pid" ${udp:+-r -b 127.0.0.1 -B "$udp"} >"$dir.err" 2>&1 &
         ;;
     rsyslogd)
         libs=$(echo "$peers"/rsyslog/usr/lib/*/rsyslog)
@@ -120,6 +121,7 @@ start() {
             echo "global(workDirectory=\"$dir\")"
             echo 'module(load="imuxsock" SysSock.Use="off")'
             echo "input(type=\"imuxsock\" Socket=\"$socket\" CreatePath=\"on\")"
+            [ ! "$udp" ] || echo "module(load=\"imudp\") input(type=\"imudp\" address=\"127.0.0.1\" port=\"$udp\")"
             echo '$ActionFileDefaultTemplate RSYSLOG_TraditionalFileFormat'
             grep -Ev '^(secure_mode|include)' "$rules"
         } >"$dir.conf"
@@ -135,7 +137,8 @@ start() {
     pid=$!
     running="$running $pid"
     [ "$name" != busybox ] || socket=/proc/$pid/root/dev/log
-    await "test -S $socket" "$name does not start" || { cat "$dir.err" >&2; return 1; }
+    await "test -S $socket ${udp:+&& grep -q ':$(printf %04X "$udp") ' /proc/net/udp}" "$name does not start" ||
+        { cat "$dir.err" >&2; return 1; }
 }
 
 # await CONDITION COMPLAINT: for ten seconds at most.
@@ -172,11 +175,14 @@ rules() {
     printf '*.*\t%s/all\n' "$2"
 }
 
-# A datagram for each line of stdin: its escapes are those of tests/odd_input.txt.
+# send PLACE: a datagram to the port or path PLACE for each line of stdin, whose escapes are those of
+# tests/odd_input.txt.
 send() {
     perl -MSocket -e '
-        socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
-        connect($socket, sockaddr_un($ARGV[0])) or die "$ARGV[0]: $!";
+        my $port = $ARGV[0] !~ m{/};
+        my $to = $port ? sockaddr_in($ARGV[0], INADDR_LOOPBACK) : sockaddr_un($ARGV[0]);
+        socket(my $socket, $port ? AF_INET : AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
+        connect($socket, $to) or die "$ARGV[0]: $!";
         my %short = (n => "\n", t => "\t", r => "\r", "\\" => "\\");
         while (my $line = <STDIN>) {
             chomp $line;
@@ -332,7 +338,7 @@ shown() {
                     last if $line =~ s/^\Q$stamp\E/now/;
                 }
             }
-            $line =~ s/(^| )(\Q$ENV{HOST}\E|localhost)( |$)/$1HOST$3/;
+            $line =~ s/(^| )(\Q$ENV{HOST}\E|localhost|127\.0\.0\.1)( |$)/$1HOST$3/;
             $line =~ s/x{60,}/"x" x 20 . "(" . length($&) . " in all)"/ge;
             my $escaped = sub { join "", map { sprintf "\\x%02x", ord } split "", shift };
             # Controls, a BOM, a bidi override, and what is not UTF-8.
@@ -345,12 +351,24 @@ shown() {
         print $table join("\x1e", @{$of[$_] // ["(nothing)"]}), "\n" for 0 .. 999;' "$1/all" "$1.shown"
 }
 
+# a_free_port: of UDP.
+a_free_port() {
+    perl -MSocket -e '
+        socket(my $socket, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+        bind($socket, sockaddr_in(0, INADDR_LOOPBACK)) or die "bind: $!";
+        my ($port) = sockaddr_in(getsockname($socket));
+        print $port;'
+}
+
+# part3 TRANSPORT DAEMON...
 part3() {
-    local name number=0 datagram
-    for name in ours $present; do
-        local dir=$work/odd/$name
+    local transport=$1 name dir number datagram
+    shift
+    for name in "$@"; do
+        dir=$work/$transport/$name
         mkdir -p "$dir"
         rules none "$dir" >"$dir.rules"
+        [ "$transport" = unix ] || udp=$(a_free_port) || exit 1
         start "$name" "$dir" "$dir.rules" || { failures=$((failures + 1)); continue; }
         {
             number=0
@@ -362,8 +380,9 @@ part3() {
             done < <(odd)
             echo "<14>mark: 998."
             echo "<13>test: end-of-run"
-        } | send "$socket"
+        } | send "${udp:-$socket}"
         stop "$dir/all" && shown "$dir" || failures=$((failures + 1))
+        udp=
     done
     number=0
     while IFS= read -r datagram; do
@@ -373,8 +392,8 @@ part3() {
         else
             printf '> %s\n' "$datagram"
         fi
-        for name in ours $present; do
-            sed -n "${number}p" "$work/odd/$name.shown" | tr '\036' '\n' |
+        for name in "$@"; do
+            sed -n "${number}p" "$work/$transport/$name.shown" | tr '\036' '\n' |
                 sed "s/^/    $(printf %-10s "$name")/"
         done
     done < <(odd)
@@ -398,12 +417,19 @@ fi
 [ "$present" ] || exit 77
 
 failures=0
+udp=
 echo "$(date +%F): $("$ours" -v), inetutils $(version inetutils), rsyslog $(version rsyslog), busybox $(version busybox)"
 echo
 part1
 echo
 part2
 echo
-part3
+echo "The odd datagrams over a unix socket"
+echo
+part3 unix ours $present
+echo
+echo "The odd datagrams over UDP"
+echo
+part3 udp ours ${present/busybox/}
 [ "$failures" = 0 ] || echo "$failures unexpected differences or failures" >&2
 [ "$failures" = 0 ]
