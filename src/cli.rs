@@ -19,6 +19,8 @@
 //!
 //! Values that belong to the language of syslog.conf(5) stay text here; the configuration reads them.
 
+mod dialect;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::IpAddr;
@@ -27,6 +29,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
+
+pub use dialect::Dialect;
 
 /// Everything that the command line can say.
 #[derive(Clone, Debug, Parser)]

@@ -19,7 +19,7 @@ use bytes::BytesMut;
 pub use escape::Escape;
 pub use stamp::{Received, bsd_stamp, rfc3339_stamp};
 
-use crate::message::{Form, Message};
+use crate::message::{BOM, Form, Message};
 use escape::{push_escaped, push_line_safe};
 use stamp::{Stamp, Stamps};
 
@@ -97,7 +97,7 @@ impl Formatter {
             Layout::Rfc5424Line => {
                 out.extend_from_slice(self.stamp(message, shown).rfc3339());
                 let stamp = out.len() - start;
-                write_fields(out, message, shown.hostname, template.escaping, Bom::Drop);
+                write_fields(out, message, shown.hostname, template);
                 stamp
             }
             Layout::ForwardBsd => {
@@ -116,7 +116,7 @@ impl Formatter {
                 write_pri(out, message);
                 out.extend_from_slice(b"1 ");
                 out.extend_from_slice(self.stamp(message, shown).rfc3339());
-                write_fields(out, message, shown.hostname, template.escaping, Bom::Keep);
+                write_fields(out, message, shown.hostname, template);
                 0
             }
         };
@@ -164,26 +164,20 @@ fn write_text(out: &mut BytesMut, message: &Message<'_>, escaping: Escaping) {
         }
         out.extend_from_slice(b": ");
     }
-    write_octets(out, message.text(), escaping);
-}
-
-/// What becomes of the BOM that promises a UTF-8 text (RFC 5424 6.4).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Bom {
-    /// A relay passes the promise on.
-    Keep,
-    /// A reader of the file would see it as an odd octet.
-    Drop,
+    let text = message.text();
+    if let (Escaping::Text(_), Some(msg)) = (escaping, message.msg().strip_prefix(BOM)) {
+        // A reader sees no BOM, and grep finds no text behind one. Windows agents put it after the TAG.
+        let (tag, _) = text.split_at(text.len().saturating_sub(message.msg().len()));
+        write_octets(out, tag, escaping);
+        write_octets(out, msg, escaping);
+    } else {
+        write_octets(out, text, escaping);
+    }
 }
 
 /// HOSTNAME to MSG of RFC 5424 6, after TIMESTAMP and its space.
-fn write_fields(
-    out: &mut BytesMut,
-    message: &Message<'_>,
-    hostname: &[u8],
-    escaping: Escaping,
-    bom: Bom,
-) {
+fn write_fields(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], template: Template) {
+    let Template { layout, escaping } = template;
     let absent = Some(&b"-"[..]);
     for (field, limit) in [
         (Some(hostname), 255),
@@ -198,20 +192,18 @@ fn write_fields(
         [] => out.extend_from_slice(b"-"),
         octets => write_octets(out, octets, escaping),
     }
-    let bom: &[u8] = if bom == Bom::Keep && message.has_bom() {
+    // RFC 5424 6.4: without its BOM the next one could not tell that MSG is UTF-8.
+    let bom = if layout == Layout::ForwardRfc5424 && message.has_bom() {
         BOM
     } else {
         b""
     };
-    if !(bom.is_empty() && message.msg().is_empty()) {
+    if !bom.is_empty() || !message.msg().is_empty() {
         out.extend_from_slice(b" ");
         out.extend_from_slice(bom);
         write_octets(out, message.msg(), escaping);
     }
 }
-
-/// RFC 5424 6: BOM = %xEF.BB.BF.
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// One word of printable ASCII, at most `limit` octets (RFC 5424 6): whatever else a peer put there
 /// becomes `?`, so that no field can pose as two.

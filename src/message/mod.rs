@@ -352,6 +352,9 @@ fn pri_digits(octets: &[u8]) -> Option<(&[u8], &[u8])> {
         .then_some((digits, rest))
 }
 
+/// RFC 5424 6: BOM = %xEF.BB.BF.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// RFC 5424 6: HOSTNAME = NILVALUE / 1*255PRINTUSASCII.
 const HOSTNAME_LIMIT: usize = 255;
 

@@ -13,7 +13,7 @@ use nom::bytes::complete::{tag, take_while_m_n};
 use nom::sequence::terminated;
 
 use super::structured_data::structured_data;
-use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, timestamp};
+use super::{BOM, Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, timestamp};
 
 /// Reads what follows PRI into a bare header; false if it does not begin as RFC 5424 does.
 ///
@@ -122,9 +122,6 @@ fn present(field: &[u8]) -> &[u8] {
 
 /// RFC 5424 6: NILVALUE = "-".
 const NILVALUE: &[u8] = b"-";
-
-/// RFC 5424 6: BOM = %xEF.BB.BF.
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// RFC 5424 6: APP-NAME = NILVALUE / 1*48PRINTUSASCII.
 const APP_NAME_LIMIT: usize = 48;
