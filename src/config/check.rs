@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Diagnostic, Severity};
 use super::load::Loaded;
 use super::size::RotationDecl;
-use super::{Destination, OutputSettings, Rotation, RuleDecl, Span, Sync};
+use super::{Destination, OutputSettings, Rotation, RuleDecl, Span, Sync, Then};
 
 /// A rule before all rules are known.
 #[derive(Clone, Debug)]
@@ -66,6 +66,35 @@ pub(super) fn settle(
         }
     }
     drafts.into_iter().map(|draft| draft.decl).collect()
+}
+
+/// Makes one rule of those for one target and under the same blocks, as OpenBSD does: what a later rule says
+/// of a facility replaces what the first said, unless it takes nothing of it.
+pub(super) fn merge(drafts: Vec<Draft>) -> Vec<Draft> {
+    let mut merged: Vec<Draft> = Vec::new();
+    for draft in drafts {
+        let conditions = format!("{:?}", draft.decl.conditions);
+        let same = |first: &&mut Draft| {
+            first.decl.destination == draft.decl.destination
+                && (first.decl.then, draft.decl.then) == (Then::Continue, Then::Continue)
+                && format!("{:?}", first.decl.conditions) == conditions
+        };
+        let mergeable = match draft.decl.destination {
+            Destination::File(_) | Destination::Terminal(_) | Destination::Command(_) => true,
+            Destination::Fifo(_)
+            | Destination::Users(_)
+            | Destination::Everyone
+            | Destination::Forward(_) => false,
+        };
+        match merged.iter_mut().filter(|_| mergeable).find(same) {
+            Some(first) => {
+                first.decl.selector.overlay(&draft.decl.selector);
+                first.decl.marks |= draft.decl.marks;
+            }
+            None => merged.push(draft),
+        }
+    }
+    merged
 }
 
 /// The settings that all rules of a destination get.
@@ -178,13 +207,15 @@ fn written_twice(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Warnings that need a look at this machine: directories that are not there. For `--check` only.
-pub fn warnings_with_filesystem(loaded: &Loaded) -> Vec<Diagnostic> {
-    let mut warnings = Vec::new();
+/// Warnings for `--check` only: what other families would read differently, and what a look at this machine
+/// shows, directories that are not there and FIFOs that nobody reads.
+pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut warnings = loaded.suspicions.clone();
     for rule in &loaded.config.rules {
         let path = match &rule.destination {
             Destination::File(path) | Destination::Fifo(path) => path,
-            Destination::Terminal(_)
+            Destination::Command(_)
+            | Destination::Terminal(_)
             | Destination::Users(_)
             | Destination::Everyone
             | Destination::Forward(_) => continue,

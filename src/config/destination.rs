@@ -1,16 +1,17 @@
 //! A destination: the left part of an action, before its options.
 //!
 //! ```text
-//! /path  -/path          |/fifo                @host[:port]  @udp://…  @tcp://…  @@host[:port]
+//! /path  -/path          |/fifo  |command      @host[:port]  @udp://…  @tcp://…  @@host[:port]
 //! /dev/console  /dev/ttyN  /dev/pts/N  /dev/hvcN                   root,joe              *
 //! ```
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::grammar::LoadOptions;
 use super::listen::{SYSLOG_PORT, split_port};
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
-use super::{Destination, Remote, Transport};
+use super::{Destination, Multicast, Remote, Transport};
 
 /// A destination as written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,6 +28,7 @@ pub(super) struct Target {
 /// Whatever is no destination, or one of another daemon, or one that is yet to come.
 pub(super) fn parse(
     target: Piece<'_>,
+    options: LoadOptions,
     line_options: bool,
     warnings: &mut Vec<Problem>,
 ) -> Result<Target, Problem> {
@@ -48,6 +50,11 @@ pub(super) fn parse(
     }
     if target.text.starts_with('/') {
         return tight(path_of(target)?);
+    }
+    if let Some(command) = target.strip_prefix("|")
+        && options.pipes_to_commands()
+    {
+        return tight(Destination::Command(command_of(command.trim())?));
     }
     if let Some(fifo) = target.strip_prefix("|") {
         return tight(Destination::Fifo(fifo_path(fifo.trim())?));
@@ -90,12 +97,12 @@ fn refused(target: Piece<'_>) -> Option<Problem> {
         )
     } else if text.starts_with(':') {
         (
-            "memory buffers are not supported yet",
-            "write to a file, for example on a tmpfs",
+            "memory buffers need a control socket to read them, which is not there yet",
+            "write to a file on a tmpfs, such as /run/NAME;rotate=64k:1",
         )
     } else if text.starts_with('^') {
         (
-            "starting programs is rsyslog's",
+            "starting programs with ^ is rsyslog's",
             "write |/fifo and let the program read it",
         )
     } else if text.starts_with('?') {
@@ -142,12 +149,20 @@ fn fifo_path(path: Piece<'_>) -> Result<PathBuf, Problem> {
     if path.text.starts_with('/') && !path.text.contains(BLANKS) {
         return Ok(PathBuf::from(path.text));
     }
-    let message = "piping into a command is not supported yet, rule ignored";
+    let message = "a command after \"|\" is for the dialects of the BSDs, rule ignored";
     Err(path.error(
-        "E110",
+        "E109",
         message,
-        "write |/PATH of a FIFO made by mkfifo(1) and let the command read it",
+        "write |/PATH of a FIFO made by mkfifo(1) and let the command read it, or use --compat=freebsd",
     ))
+}
+
+fn command_of(command: Piece<'_>) -> Result<String, Problem> {
+    if command.is_empty() {
+        let help = "after | comes a command for sh(1), such as |exec /usr/bin/logfilter";
+        return Err(command.error("E102", "no command after \"|\", rule ignored", help));
+    }
+    Ok(command.text.to_owned())
 }
 
 fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
@@ -198,6 +213,7 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
         host: host.to_lowercase(),
         port,
         transport,
+        multicast: Multicast::default(),
     })
 }
 
@@ -244,9 +260,14 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Dialect;
 
     fn read(text: &str) -> Result<Target, Problem> {
-        parse(Piece::new(text), false, &mut Vec::new())
+        read_as(LoadOptions::default(), text)
+    }
+
+    fn read_as(options: LoadOptions, text: &str) -> Result<Target, Problem> {
+        parse(Piece::new(text), options, false, &mut Vec::new())
     }
 
     #[test]
@@ -278,6 +299,7 @@ mod tests {
             let kind = match &target.destination {
                 Destination::File(_) => "File",
                 Destination::Fifo(_) => "Fifo",
+                Destination::Command(_) => "Command",
                 Destination::Terminal(_) => "Terminal",
                 Destination::Users(_) => "Users",
                 Destination::Everyone => "Everyone",
@@ -286,6 +308,23 @@ mod tests {
             assert_eq!(format!("{kind} {}", target.destination), want, "{text}");
             assert_eq!(target.relaxed, text.starts_with('-'), "{text}");
         }
+    }
+
+    #[test]
+    fn section_3_a_bar_is_a_command_to_the_bsds() {
+        let freebsd = LoadOptions::from(Dialect::Freebsd);
+        for (text, want) in [
+            ("|/usr/bin/filter -x", "|/usr/bin/filter -x"),
+            ("| exec cat > /f", "|exec cat > /f"),
+            ("|/dev/xconsole", "|/dev/xconsole"),
+        ] {
+            let destination = read_as(freebsd, text).map(|target| target.destination);
+            let destination = destination.expect("a command");
+            assert!(matches!(destination, Destination::Command(_)), "{text}");
+            assert_eq!(destination.to_string(), want);
+        }
+        let refused = read_as(freebsd, "| ").map_err(|problem| problem.code);
+        assert_eq!(refused, Err("E102"));
     }
 
     #[test]
@@ -304,8 +343,8 @@ mod tests {
             ("@tls://h", "E110"),
             ("@relp://h", "E110"),
             ("@(z9)h", "E109"),
-            ("|/bin/cat -", "E110"),
-            ("|cat", "E110"),
+            ("|/bin/cat -", "E109"),
+            ("|cat", "E109"),
             (":64:ring", "E109"),
             (":omusrmsg:*", "E109"),
             ("~", "E109"),

@@ -9,6 +9,7 @@ impl fmt::Display for Destination {
         match self {
             Self::File(path) | Self::Terminal(path) => write!(f, "{}", path.display()),
             Self::Fifo(path) => write!(f, "|{}", path.display()),
+            Self::Command(command) => write!(f, "|{command}"),
             Self::Users(names) => {
                 for (index, name) in names.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "," };
@@ -30,9 +31,15 @@ impl fmt::Display for Remote {
             Transport::TcpLines => "@@",
         };
         if self.host.contains(':') {
-            write!(f, "{scheme}[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}[{}]:{}", self.host, self.port)?;
         } else {
-            write!(f, "{scheme}{}:{}", self.host, self.port)
+            write!(f, "{scheme}{}:{}", self.host, self.port)?;
+        }
+        match (&self.multicast.interface, self.multicast.ttl) {
+            (None, None) => Ok(()),
+            (Some(name), None) => write!(f, ";iface={name}"),
+            (None, Some(ttl)) => write!(f, ";ttl={ttl}"),
+            (Some(name), Some(ttl)) => write!(f, ";iface={name},ttl={ttl}"),
         }
     }
 }

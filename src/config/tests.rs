@@ -134,24 +134,27 @@ fn files_that_others_can_write_are_not_read() {
     for name in ["1.conf", "2.conf", ".3.conf", "4.txt"] {
         fs::write(sub.join(name), format!("mail.* /{name}\n")).expect("written");
     }
-    let loaded = load(&main).expect("readable");
+    let loaded = load(&main, LoadOptions::default()).expect("readable");
     assert_eq!(destinations(&loaded), ["/a", "/1.conf", "/2.conf"]);
 
     fs::set_permissions(sub.join("1.conf"), fs::Permissions::from_mode(0o666)).expect("changed");
-    let loaded = load(&main).expect("readable");
+    let loaded = load(&main, LoadOptions::default()).expect("readable");
     assert_eq!(
         (destinations(&loaded), codes(&loaded)),
         (vec!["/a".into(), "/2.conf".into()], vec!["E106"])
     );
 
     fs::set_permissions(&main, fs::Permissions::from_mode(0o666)).expect("changed");
-    assert!(matches!(load(&main), Err(LoadError::Untrusted { .. })));
     assert!(matches!(
-        load(&directory.path().join("no")),
+        load(&main, LoadOptions::default()),
+        Err(LoadError::Untrusted { .. })
+    ));
+    assert!(matches!(
+        load(&directory.path().join("no"), LoadOptions::default()),
         Err(LoadError::Unreadable { .. })
     ));
     assert!(
-        load(std::path::Path::new("/dev/null")).is_ok(),
+        load(std::path::Path::new("/dev/null"), LoadOptions::default()).is_ok(),
         "an empty configuration on purpose"
     );
 }
@@ -165,7 +168,7 @@ fn lines_that_are_not_text_are_left_out_one_by_one() {
         b"# caf\xe9\nmail.* /caf\xe9\nnews.* /\xc3\xa9\nkern.* /a\0b\nauht.* /x\n",
     )
     .expect("written");
-    let loaded = load(&main).expect("readable");
+    let loaded = load(&main, LoadOptions::default()).expect("readable");
     assert_eq!(
         (destinations(&loaded), codes(&loaded)),
         (vec!["/é".into()], vec!["E107", "E107", "E101"])
@@ -247,7 +250,7 @@ fn directories_are_looked_at_only_when_asked() {
         "mail.* /no/such/place/mail\nnews.* /tmp/news\nkern.* root\n",
     );
     assert_eq!(codes(&loaded), [""; 0]);
-    let found = warnings_with_filesystem(&loaded);
+    let found = warnings_for_check(&loaded);
     assert_eq!(
         found.iter().map(|found| found.code).collect::<Vec<_>>(),
         ["W006"]

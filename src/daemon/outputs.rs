@@ -209,6 +209,9 @@ fn open(plan: &OutputPlan, limit: usize, surroundings: &Surroundings) -> io::Res
 fn is_console(destination: &Destination) -> bool {
     match destination {
         Destination::Terminal(_) | Destination::Users(_) | Destination::Everyone => true,
-        Destination::File(_) | Destination::Fifo(_) | Destination::Forward(_) => false,
+        Destination::File(_)
+        | Destination::Fifo(_)
+        | Destination::Command(_)
+        | Destination::Forward(_) => false,
     }
 }

@@ -223,7 +223,7 @@ fn is_any_port(address: &ListenAddress) -> bool {
 fn folding(rule: &RuleDecl, off: u8) -> Option<Head> {
     let folds = match rule.destination {
         Destination::File(_) | Destination::Terminal(_) => off < 2,
-        Destination::Fifo(_) => off < 1,
+        Destination::Fifo(_) | Destination::Command(_) => off < 1,
         Destination::Users(_) | Destination::Everyone | Destination::Forward(_) => false,
     };
     let head = match rule.format.layout {
@@ -248,7 +248,10 @@ fn template(rule: &RuleDecl, escape: Escape) -> Template {
                 Transport::Udp | Transport::TcpOctetCounting => Escaping::None,
             },
         },
-        Destination::File(_) | Destination::Fifo(_) | Destination::Terminal(_) => Template {
+        Destination::File(_)
+        | Destination::Fifo(_)
+        | Destination::Command(_)
+        | Destination::Terminal(_) => Template {
             layout: match layout.unwrap_or(LayoutDecl::Bsd) {
                 LayoutDecl::Bsd | LayoutDecl::Rfc3164 => Layout::Traditional,
                 LayoutDecl::Rfc5424 => Layout::Rfc5424Line,

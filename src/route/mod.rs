@@ -15,7 +15,7 @@ mod loss;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Then};
 use crate::format::Template;
 use crate::message::Message;
 use crate::pri::{Facility, Pri, Severity};
@@ -83,6 +83,7 @@ struct Rule {
     filter: Filter,
     lane: LaneId,
     local_only: bool,
+    then: Then,
 }
 
 impl RoutingTable {
@@ -104,6 +105,7 @@ impl RoutingTable {
             filter: Filter::new(&rule.conditions),
             lane: *lane,
             local_only: lanes[lane.index()].local_only,
+            then: rule.then,
         });
         let rules: Box<[Rule]> = rules.collect();
         let mut candidates = Vec::new();
@@ -132,7 +134,8 @@ impl RoutingTable {
         Self::compile(&Config::default(), Vec::new(), |_| None, Policy::default())
     }
 
-    /// Calls `pick` for the lane of every rule that takes this message, in file order.
+    /// Calls `pick` for the lane of every rule that takes this message, in file order, up to the first
+    /// that stands in a quick block.
     pub fn route(
         &self,
         message: &Message<'_>,
@@ -147,10 +150,14 @@ impl RoutingTable {
         };
         for id in &self.candidates[range.start as usize..range.end as usize] {
             let rule = &self.rules[*id as usize];
-            if (local || !rule.local_only)
-                && (rule.filter.is_empty() || rule.filter.accepts(message, scene))
-            {
-                pick(rule.lane);
+            if rule.filter.is_empty() || rule.filter.accepts(message, scene) {
+                if local || !rule.local_only {
+                    pick(rule.lane);
+                }
+                match rule.then {
+                    Then::Continue => {}
+                    Then::Stop => break,
+                }
             }
         }
     }

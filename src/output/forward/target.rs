@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::Failure;
 use crate::cli::Families;
-use crate::config::Remote;
+use crate::config::{Multicast, Remote};
 
 /// A remote, not yet resolved.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(remote: Remote, families: Families) -> Self {
         Self { remote, families }
+    }
+
+    /// How datagrams leave if it is a group.
+    pub(super) fn multicast(&self) -> &Multicast {
+        &self.remote.multicast
     }
 
     /// The addresses in the order of the resolver (RFC 6724); blocks as long as the resolver does.
