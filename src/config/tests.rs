@@ -24,22 +24,6 @@ fn destinations(loaded: &Loaded) -> Vec<String> {
 }
 
 #[test]
-fn stock_configurations_load_without_an_error() {
-    for (name, text, rules) in [
-        ("sysklogd", include_str!("tests/sysklogd.conf"), 7),
-        ("buildroot", include_str!("tests/buildroot.conf"), 4),
-        ("inetutils", include_str!("tests/inetutils.conf"), 18),
-        ("nixos", include_str!("tests/nixos.conf"), 7),
-        ("slackware", include_str!("tests/slackware.conf"), 8),
-        ("freebsd", include_str!("tests/freebsd.conf"), 10),
-    ] {
-        let loaded = parse_str(name, text);
-        assert_eq!(errors(&loaded), Vec::<String>::new(), "{name}");
-        assert_eq!(loaded.config.rules.len(), rules, "{name}");
-    }
-}
-
-#[test]
 fn section_3_a_comment_may_follow_any_action() {
     for (text, want) in [
         ("syslog.* /var/log/x #errors", "/var/log/x"),
