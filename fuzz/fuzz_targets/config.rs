@@ -3,11 +3,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use syslogd::cli::Dialect;
 use syslogd::config::{self, Span};
 
 fuzz_target!(|octets: &[u8]| {
+    let (first, octets) = octets.split_first().unwrap_or((&0, octets));
+    let (dialect, _) = Dialect::ALL[usize::from(*first) % Dialect::ALL.len()];
     let text = String::from_utf8_lossy(octets);
-    let loaded = config::parse_files(&[("main.conf", &text), ("sub.conf", &text)]);
+    let files = [("main.conf", &*text), ("sub.conf", &*text)];
+    let loaded = config::parse_files_as(dialect.into(), &files);
     let check = |span: Span| {
         let text = loaded.sources.text(span.file);
         assert!(

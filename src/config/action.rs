@@ -330,7 +330,7 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
         return key.error(
             "E103",
             message,
-            format!("write {word}=VALUE, see syslogd.conf(5)"),
+            format!("write {word}=VALUE, see syslog.conf(5), OPTIONS"),
         );
     }
     if word.starts_with("rsyslog_") {
@@ -348,7 +348,7 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
     key.error(
         "E103",
         message,
-        format!("{near}options are listed in syslogd.conf(5)"),
+        format!("{near}options are listed in syslog.conf(5), OPTIONS"),
     )
 }
 

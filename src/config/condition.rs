@@ -251,7 +251,7 @@ fn property_name(name: Piece<'_>) -> Result<Property, Problem> {
         name.error(
             "E104",
             message,
-            format!("{near}properties are listed in syslogd.conf(5)"),
+            format!("{near}properties are listed in syslog.conf(5), FILTERS"),
         )
     })
 }
@@ -271,7 +271,7 @@ fn test(operator: Piece<'_>, value: &Value<'_>) -> Result<Test, Problem> {
         _ => {
             let near = suggestion(plain, OPERATORS);
             let message = format!("unknown operator {}, {IGNORED}", quoted(operator.text));
-            let help = format!("{near}operators are listed in syslogd.conf(5)");
+            let help = format!("{near}operators are listed in syslog.conf(5), FILTERS");
             return Err(operator.error("E104", message, help));
         }
     })

@@ -56,7 +56,7 @@ fn keyword<'a>(
         return Err(unknown(word, options));
     }
     if argument.is_empty() {
-        let help = format!("write {name} and its value, see syslogd.conf(5)");
+        let help = format!("write {name} and its value, see syslog.conf(5), KEYWORDS");
         return Err(word.error("E105", format!("{name} has no value, line ignored"), help));
     }
     let bad = |message: String, help: &str| {
@@ -145,7 +145,7 @@ fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
     let near = suggestion(name, KEYWORDS);
     let message = format!("unknown keyword {}, line ignored", quoted(name));
     let help = format!(
-        "{near}a rule begins with facility.priority, keywords are listed in syslogd.conf(5)"
+        "{near}a rule begins with facility.priority, keywords are listed in syslog.conf(5), KEYWORDS"
     );
     word.error("E105", message, help)
 }

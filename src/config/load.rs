@@ -117,6 +117,8 @@ impl<'a> Loader<'a> {
         };
         self.loaded.config.rules =
             check::settle(drafts, rotation, count, &mut self.loaded.diagnostics);
+        let unreachable = check::unreachable(&self.loaded.config.rules);
+        self.loaded.diagnostics.extend(unreachable);
         self.loaded
             .diagnostics
             .sort_by_key(|found| (found.span.file, found.span.start));

@@ -26,6 +26,7 @@ mod listen;
 mod load;
 mod pattern;
 mod piece;
+mod readers;
 mod selector;
 mod size;
 #[cfg(test)]

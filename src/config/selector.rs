@@ -288,7 +288,7 @@ fn refuse_operators(
                 "unknown priority {}: --compat={family} has no operators, rule ignored",
                 quoted(piece.text)
             ),
-            "write the priority alone, such as mail.err for err and above, see syslogd.conf(5)",
+            "write the priority alone, such as mail.err for err and above, see syslog.conf(5), SELECTORS",
         )),
     }
 }
@@ -322,9 +322,10 @@ fn severity(name: Piece<'_>, options: LoadOptions) -> Result<Severity, Problem> 
             format!("unknown priority {}, rule ignored", quoted(name.text))
         };
         let help = if word.starts_with('!') {
-            "\"!\" comes first: mail.!=info; operators are listed in syslogd.conf(5)".to_owned()
+            "\"!\" comes first: mail.!=info; operators are listed in syslog.conf(5), SELECTORS"
+                .to_owned()
         } else {
-            format!("{near}priorities are listed in syslogd.conf(5)")
+            format!("{near}priorities are listed in syslog.conf(5), SELECTORS")
         };
         name.error("E101", message, help)
     })
@@ -377,7 +378,7 @@ fn unknown_facility(name: Piece<'_>, word: &str, options: LoadOptions) -> Proble
     name.error(
         "E101",
         message,
-        format!("{near}facilities are listed in syslogd.conf(5)"),
+        format!("{near}facilities are listed in syslog.conf(5), SELECTORS"),
     )
 }
 

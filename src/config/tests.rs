@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::diagnostic::Severity;
 use super::*;
+use crate::cli::Dialect;
 
 fn errors(loaded: &Loaded) -> Vec<String> {
     let found = loaded.diagnostics.iter();
@@ -260,6 +261,119 @@ fn a_destination_that_is_shown_can_be_read_again() {
     }
 }
 
+fn read_as(dialect: Dialect, text: &str) -> Loaded {
+    parse_files_as(dialect.into(), &[("t", text)])
+}
+
+#[test]
+fn section_3_what_a_bsd_does_not_read_is_an_error_and_no_surprise() {
+    use Dialect::{Freebsd, Inetutils, Netbsd, Openbsd, Sysklogd};
+    for (dialect, text, codes_wanted, want) in [
+        (Sysklogd, "  mail.* /f", &[][..], &["/f"][..]),
+        (Freebsd, "  mail.* /f", &["E101"], &[]),
+        (Netbsd, "\tmail.* /f", &["E101"], &[]),
+        (Freebsd, "mail.*;\\\n news.* /f", &["E101", "E101"], &[]),
+        (Freebsd, "mail.* /f# note", &[], &["/f"]),
+        (Freebsd, "mail.* /f\\#1", &[], &["/f#1"]),
+        (Openbsd, "mail.* /f # note", &["W014"], &["/f"]),
+        (Inetutils, "mail.* /f # note", &["W014"], &["/f"]),
+        (Netbsd, "mail.* |cat # note", &[], &["|cat # note"]),
+        (Sysklogd, "mail.* |/f", &[], &["|/f"]),
+        (Inetutils, "mail.* |cat", &["E109"], &[]),
+        (Openbsd, "mail.=info /f", &["E101"], &[]),
+        (Inetutils, "ntp.info /f", &["E101"], &[]),
+    ] {
+        let loaded = read_as(dialect, text);
+        assert_eq!(codes(&loaded), codes_wanted, "{dialect:?} {text}");
+        assert_eq!(destinations(&loaded), want, "{dialect:?} {text}");
+    }
+}
+
+#[test]
+fn architecture_12_2_openbsd_makes_one_rule_of_two_for_one_target() {
+    for (dialect, text, rules, count) in [
+        (Dialect::Openbsd, "mail.err /f\nmail.crit /f", 1, 3),
+        (
+            Dialect::Openbsd,
+            "mail.err /f\nmail.none;news.crit /f",
+            1,
+            7,
+        ),
+        (Dialect::Openbsd, "mail.err /f\n!x\nmail.crit /f", 2, 4),
+        (Dialect::Openbsd, "!!x\nmail.err /f\nnews.crit /f", 2, 4),
+        (Dialect::Openbsd, "mail.err root\nmail.crit root", 2, 4),
+        (Dialect::Freebsd, "mail.err /f\nmail.crit /f", 2, 4),
+    ] {
+        let loaded = read_as(dialect, text);
+        let first = loaded.config.rules[0].selector.iter().count();
+        let got = (loaded.config.rules.len(), first);
+        assert_eq!(got, (rules, count), "{dialect:?} {text}");
+    }
+}
+
+#[test]
+fn architecture_12_4_check_names_selectors_that_differ_between_the_algebras() {
+    for (dialect, selector, want) in [
+        (
+            Dialect::Sysklogd,
+            "*.=info;*.=notice",
+            Some("does not take kern.info on the BSDs"),
+        ),
+        (
+            Dialect::Sysklogd,
+            "mail.!=info",
+            Some("takes mail.emerg on the BSDs"),
+        ),
+        (
+            Dialect::Freebsd,
+            "*.notice;mail.crit",
+            Some("takes mail.err on Linux"),
+        ),
+        (Dialect::Sysklogd, "*.info;mail.none", None),
+    ] {
+        let loaded = read_as(dialect, &format!("{selector} root"));
+        let found = loaded.suspicions.first();
+        let message = found.map(|found| found.message.trim_start_matches("this selector "));
+        assert_eq!(message, want, "{selector}");
+        let shown = loaded.diagnostics.iter().all(|found| found.code != "W013");
+        assert!(shown, "only --check tells");
+    }
+}
+
+#[test]
+fn a_rule_that_no_message_reaches_is_named() {
+    for (text, want) in [
+        ("!!a\n*.* /f\n!a\nmail.* /g", &["W016"][..]),
+        ("!!a\nmail.* /f\n!a\n*.* /g", &[]),
+        ("!!a\n*.* /f\n!b\nmail.* /g", &[]),
+        ("!a\n:programname, isequal, \"b\"\n*.* /f", &["W016"]),
+        ("!-b\n:programname, isequal, \"b\"\n*.* /f", &["W016"]),
+        ("!a,b\n:programname, isequal, \"b\"\n*.* /f", &[]),
+    ] {
+        assert_eq!(codes(&read_as(Dialect::Openbsd, text)), want, "{text}");
+    }
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_is_named_by_check() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    nix::unistd::mkfifo(path("fifo").as_str(), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    fs::write(path("file"), "").expect("written");
+    for (name, want) in [
+        ("fifo", "nobody reads FIFO"),
+        ("none", "does not exist"),
+        ("file", "is no FIFO"),
+    ] {
+        let found = warnings_for_check(&parse_str("t", &format!("mail.* |{}", path(name))));
+        let [only] = &found[..] else {
+            panic!("{name}: {found:?}");
+        };
+        assert!(only.message.contains(want), "{}", only.message);
+        assert_eq!(only.code, "W015");
+    }
+}
+
 /// Lines of fragments that mean something, so that the property reaches deep.
 fn any_configuration() -> impl Strategy<Value = String> {
     let fragment = prop::sample::select(vec![
@@ -310,8 +424,11 @@ fn any_configuration() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_gives_spans_in_range_and_diagnostics_that_render(text in any_configuration()) {
-        let loaded = parse_files(&[("t.conf", &text), ("a.conf", &text)]);
+    fn any_text_gives_spans_in_range_and_diagnostics_that_render(
+        text in any_configuration(),
+        (dialect, _) in prop::sample::select(&Dialect::ALL[..]),
+    ) {
+        let loaded = parse_files_as(dialect.into(), &[("t.conf", &text), ("a.conf", &text)]);
         for rule in &loaded.config.rules {
             for span in [rule.span, rule.action_span] {
                 prop_assert!(loaded.sources.text(span.file).get(span.start as usize..span.end as usize).is_some());

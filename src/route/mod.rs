@@ -196,3 +196,62 @@ impl From<usize> for LaneId {
         Self(as_id(index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Dialect;
+    use crate::config;
+    use crate::counters::OutputCounters;
+    use crate::format::{Escape, Escaping, Layout};
+    use crate::message::Sender;
+
+    /// The places of the rules that take a message of the network or of this host.
+    fn taken(text: &str, message: &[u8], local: bool) -> Vec<usize> {
+        let loaded = config::parse_files_as(Dialect::Openbsd.into(), &[("t", text)]);
+        let lane = |rule: &config::RuleDecl| Lane {
+            inbox: inbox::inbox("t".into(), 1, Arc::new(OutputCounters::default())).0,
+            template: Template {
+                layout: Layout::Traditional,
+                escaping: Escaping::Text(Escape::Octal),
+            },
+            local_only: rule.destination == config::Destination::Everyone,
+        };
+        let lanes = loaded.config.rules.iter().map(lane).collect();
+        let lane_of = |rule| Some(LaneId::from(rule));
+        let table = RoutingTable::compile(&loaded.config, lanes, lane_of, Policy::default());
+        let message = Message::parse(message, Sender::Local { hostname: b"h" });
+        let scene = Scene {
+            hostname: b"h",
+            source: b"h",
+            own_name: b"h",
+        };
+        let mut taken = Vec::new();
+        table.route(&message, scene, local, Class::Message, |lane| {
+            taken.push(lane.index());
+        });
+        taken
+    }
+
+    #[test]
+    fn a_quick_rule_that_takes_a_message_keeps_it_from_those_below() {
+        let quick = "!!ppp\nmail.* /0\n!*\n*.* /1\n";
+        let console = "!!ppp\n*.* *\n!*\n*.* /1\n";
+        let patterns = "!p*\n*.* /0\n++h*\n*.* /1\n+*\n!*\n*.* /2\n";
+        for (text, message, local, want) in [
+            (quick, "<22>ppp: x", true, &[0][..]),
+            (quick, "<14>ppp: x", true, &[1]),
+            (quick, "<22>ssh: x", true, &[1]),
+            (console, "<22>ppp: x", true, &[0]),
+            (console, "<22>ppp: x", false, &[]),
+            (patterns, "<22>ppp: x", true, &[0, 1]),
+            (patterns, "<22>ssh: x", true, &[2]),
+        ] {
+            assert_eq!(
+                taken(text, message.as_bytes(), local),
+                want,
+                "{text} {message}"
+            );
+        }
+    }
+}
