@@ -6,12 +6,13 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::grammar::LoadOptions;
 use super::listen::{SYSLOG_PORT, split_port};
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
-use super::{Destination, Multicast, Remote, Transport};
+use super::{Destination, IpVersion, Multicast, Remote, Transport};
 
 /// A destination as written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -166,18 +167,24 @@ fn command_of(command: Piece<'_>) -> Result<String, Problem> {
 }
 
 fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
-    let (transport, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
-        (Some(rest), _) => (Transport::TcpLines, rest),
-        (None, None) => (Transport::Udp, remote),
+    use IpVersion::{V4, V6};
+    use Transport::{TcpLines, TcpOctetCounting, Udp};
+    let (transport, version, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
+        (Some(rest), _) => (TcpLines, None, rest),
+        (None, None) => (Udp, None, remote),
         (None, Some((scheme, rest))) => match scheme.text.to_ascii_lowercase().as_str() {
-            "udp" => (Transport::Udp, rest),
-            "tcp" => (Transport::TcpOctetCounting, rest),
-            "tls" | "relp" | "udp4" | "udp6" | "tcp4" | "tcp6" | "tls4" | "tls6" => {
+            "udp" => (Udp, None, rest),
+            "udp4" => (Udp, Some(V4), rest),
+            "udp6" => (Udp, Some(V6), rest),
+            "tcp" => (TcpOctetCounting, None, rest),
+            "tcp4" => (TcpOctetCounting, Some(V4), rest),
+            "tcp6" => (TcpOctetCounting, Some(V6), rest),
+            "tls" | "relp" | "tls4" | "tls6" => {
                 let message = format!("@{}:// is not supported yet, rule ignored", scheme.text);
                 return Err(scheme.error("E110", message, "use @udp:// or @tcp://"));
             }
             other => {
-                let near = suggestion(other, ["udp", "tcp"]);
+                let near = suggestion(other, ["udp", "tcp", "udp4", "udp6", "tcp4", "tcp6"]);
                 let message = format!("unknown transport {}, rule ignored", quoted(scheme.text));
                 return Err(scheme.error("E102", message, format!("{near}use udp or tcp")));
             }
@@ -204,6 +211,11 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
             )
         })
     })?;
+    let numeric = host.parse::<IpAddr>().ok();
+    if version.is_some_and(|version| numeric.is_some_and(|ip| ip.is_ipv4() != (version == V4))) {
+        let message = format!("{} is of the other version of IP", quoted(host));
+        return Err(bad(message, "write @udp://, or @tcp://, for either"));
+    }
     let letter = |c: char| c.is_alphanumeric() || "._-:%".contains(c);
     if host.is_empty() || host.starts_with('-') || !host.chars().all(letter) {
         let message = format!("{} is no host name or address", quoted(host));
@@ -213,6 +225,7 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
         host: host.to_lowercase(),
         port,
         transport,
+        version,
         multicast: Multicast::default(),
     })
 }
@@ -290,6 +303,10 @@ mod tests {
             ("@udp://h:1", "Forward @h:1"),
             ("@tcp://h", "Forward @tcp://h:514"),
             ("@tcp://[::1]:601", "Forward @tcp://[::1]:601"),
+            ("@udp4://h:1", "Forward @udp4://h:1"),
+            ("@UDP6://h", "Forward @udp6://h:514"),
+            ("@tcp4://h:1", "Forward @tcp4://h:1"),
+            ("@tcp6://[::1]:1", "Forward @tcp6://[::1]:1"),
             ("@@h:10514", "Forward @@h:10514"),
             ("root", "Users root"),
             ("root, joe", "Users joe,root"),
@@ -340,6 +357,8 @@ mod tests {
             ("@[::1", "E102"),
             ("@-h", "E102"),
             ("@foo://h", "E102"),
+            ("@udp4://[::1]", "E102"),
+            ("@tcp6://127.0.0.1", "E102"),
             ("@tls://h", "E110"),
             ("@relp://h", "E110"),
             ("@(z9)h", "E109"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Destination, ListenAddress, Remote, Transport};
+use super::{Destination, IpVersion, ListenAddress, Remote, Transport};
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,10 +25,14 @@ impl fmt::Display for Destination {
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.transport {
-            Transport::Udp => "@",
-            Transport::TcpOctetCounting => "@tcp://",
-            Transport::TcpLines => "@@",
+        let scheme = match (self.transport, self.version) {
+            (Transport::Udp, None) => "@",
+            (Transport::Udp, Some(IpVersion::V4)) => "@udp4://",
+            (Transport::Udp, Some(IpVersion::V6)) => "@udp6://",
+            (Transport::TcpOctetCounting, None) => "@tcp://",
+            (Transport::TcpOctetCounting, Some(IpVersion::V4)) => "@tcp4://",
+            (Transport::TcpOctetCounting, Some(IpVersion::V6)) => "@tcp6://",
+            (Transport::TcpLines, _) => "@@",
         };
         if self.host.contains(':') {
             write!(f, "{scheme}[{}]:{}", self.host, self.port)?;

@@ -33,7 +33,7 @@ mod size;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -217,6 +217,8 @@ pub struct Remote {
     pub port: u16,
     /// How it is reached.
     pub transport: Transport,
+    /// `@udp4://`, `@tcp6://`: by this version of IP alone.
+    pub version: Option<IpVersion>,
     /// How datagrams to a group leave; of no effect elsewhere.
     pub multicast: Multicast,
 }
@@ -228,6 +230,26 @@ pub struct Multicast {
     pub interface: Option<String>,
     /// How many routers may pass them on; `None` is the kernel's 1.
     pub ttl: Option<u8>,
+}
+
+impl Remote {
+    /// Whether it may be reached at this address.
+    pub fn may_be_at(&self, address: IpAddr) -> bool {
+        match self.version {
+            None => true,
+            Some(IpVersion::V4) => address.is_ipv4(),
+            Some(IpVersion::V6) => address.is_ipv6(),
+        }
+    }
+}
+
+/// A version of the internet protocol.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// How a remote is reached.

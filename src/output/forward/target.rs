@@ -30,10 +30,12 @@ impl Target {
         let all = (self.remote.host.as_str(), self.remote.port)
             .to_socket_addrs()
             .map_err(Failure::Unresolved)?;
-        let addresses: Vec<_> = all.filter(|one| self.families.include(one.ip())).collect();
+        let allowed =
+            |one: &SocketAddr| self.families.include(one.ip()) && self.remote.may_be_at(one.ip());
+        let addresses: Vec<_> = all.filter(allowed).collect();
         if addresses.is_empty() {
             return Err(Failure::Unresolved(io::Error::other(
-                "it has no address of the families allowed by -4 or -6",
+                "it has no address of the version of IP that -4, -6 or the rule asks for",
             )));
         }
         Ok(addresses)

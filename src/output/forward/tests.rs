@@ -32,6 +32,7 @@ fn forward(to: SocketAddr, transport: Transport) -> Forward {
         host: to.ip().to_string(),
         port: to.port(),
         transport,
+        version: None,
         multicast: Multicast::default(),
     };
     Forward::new(remote, Limits::default(), Families::Both)
@@ -205,6 +206,7 @@ fn an_unknown_name_is_unresolved() {
             host: "no-such-host.invalid".to_owned(),
             port: 514,
             transport,
+            version: None,
             multicast: Multicast::default(),
         };
         let mut forward = Forward::new(remote, Limits::default(), Families::Both);
@@ -226,6 +228,7 @@ fn a_family_that_the_operator_excluded_is_not_used() {
         host: "127.0.0.1".to_owned(),
         port: 514,
         transport: Transport::Udp,
+        version: None,
         multicast: Multicast::default(),
     };
     let mut forward = Forward::new(remote, Limits::default(), Families::Ipv6);
