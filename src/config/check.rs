@@ -1,6 +1,6 @@
 //! Checks over all rules at once: one destination has one set of settings, and is written once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileTypeExt;
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -276,6 +276,7 @@ fn contradicts(conditions: &[Condition]) -> bool {
 /// shows, directories that are not there and FIFOs that nobody reads.
 pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut warnings = loaded.suspicions.clone();
+    let mut told = BTreeSet::new();
     for rule in &loaded.config.rules {
         let (path, is_fifo) = match &rule.destination {
             Destination::File(path) => (path, false),
@@ -296,6 +297,9 @@ pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
         };
         let directory = path.parent().filter(|directory| !directory.is_dir());
         if let Some(directory) = directory {
+            if !told.insert(directory) {
+                continue;
+            }
             let directory = directory.display();
             let message = format!("directory {directory} does not exist");
             warnings.push(warning(

@@ -257,7 +257,7 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
                 "an action is /file, |/fifo, @host, users, or *",
             ));
         }
-        if name.text.contains(['/', '.']) {
+        if name.text.contains(['/', '.']) || DEVICES.contains(&name.text) {
             let message = format!("{} is taken for a user's name", quoted(name.text));
             warnings.push(name.warning(
                 "W004",
@@ -269,6 +269,9 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
     }
     Ok(names)
 }
+
+/// What is written for `/dev/…` more often than it is somebody's name.
+const DEVICES: [&str; 5] = ["console", "xconsole", "null", "tty", "stdout"];
 
 #[cfg(test)]
 mod tests {
@@ -342,6 +345,28 @@ mod tests {
         }
         let refused = read_as(freebsd, "| ").map_err(|problem| problem.code);
         assert_eq!(refused, Err("E102"));
+    }
+
+    #[test]
+    fn a_users_name_that_looks_like_a_path_is_a_warning() {
+        for (text, want) in [
+            ("var/log/mail", &["W004"][..]),
+            ("messages.log", &["W004"]),
+            ("console", &["W004"]),
+            ("root,xconsole", &["W004"]),
+            ("root", &[]),
+        ] {
+            let mut warnings = Vec::new();
+            let target = parse(
+                Piece::new(text),
+                LoadOptions::default(),
+                false,
+                &mut warnings,
+            );
+            let codes: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
+            assert!(target.is_ok(), "{text}");
+            assert_eq!(codes, want, "{text}");
+        }
     }
 
     #[test]

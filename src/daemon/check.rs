@@ -19,6 +19,9 @@ pub fn run(path: &Path, options: LoadOptions) -> Result<ExitCode, StartError> {
         config::load(path, options).map_err(|error| StartError::Config(error.to_string()))?;
     let warnings = config::warnings_for_check(&loaded);
     loaded.diagnostics.extend(warnings);
+    loaded
+        .diagnostics
+        .sort_by_key(|found| (found.span.file, found.span.start));
     let mut stderr = io::stderr().lock();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut told = Ok(());
