@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub struct Command {
     line: String,
     running: Option<Running>,
+    /// One that reads no longer, closed when it has ended: two of a kind never run because of that.
+    deaf: Option<Receiver<io::Result<ChildStdin>>>,
     next_pause: Duration,
     failures: Arc<AtomicU64>,
 }
@@ -59,6 +61,7 @@ impl Command {
         Self {
             line,
             running: None,
+            deaf: None,
             next_pause: PAUSES.0,
             failures: Arc::default(),
         }
@@ -66,7 +69,7 @@ impl Command {
 
     /// Lets it end; the next record starts it anew.
     pub fn reopen(&mut self) {
-        self.running = None;
+        (self.running, self.deaf) = (None, None);
         self.next_pause = PAUSES.0;
     }
 
@@ -89,6 +92,11 @@ impl Command {
     }
 
     fn write_from(&mut self, block: &Block, next: &mut usize) -> Result<(), Stop> {
+        let runs = |deaf: &Receiver<_>| matches!(deaf.try_recv(), Err(TryRecvError::Empty));
+        if self.deaf.as_ref().is_some_and(runs) {
+            let sentence = format!("the command \"{}\" runs and reads nothing", self.line);
+            return Err(self.pause(sentence));
+        }
         let running = match self.running.take() {
             Some(running) => running,
             None => match start(&self.line, &self.failures) {
@@ -108,8 +116,8 @@ impl Command {
                 if running.since.elapsed() >= PAUSES.1 {
                     self.next_pause = PAUSES.0;
                 }
-                self.running = None;
-                Err(self.pause(format!("the command \"{}\" has ended", self.line)))
+                self.deaf = self.running.take().map(|running| running.ended);
+                Err(self.pause(format!("the command \"{}\" reads no longer", self.line)))
             }
         }
     }
@@ -243,5 +251,27 @@ mod tests {
             assert!(command.failures.load(Relaxed) <= round);
             assert!(command.running.is_none());
         }
+    }
+
+    #[test]
+    fn a_command_that_reads_no_longer_has_no_second_beside_it_until_sighup() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let gate = dir.path().join("gate");
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let line = format!("exec 0<&-; read x < '{}'", gate.display());
+        let mut command = Command::new(line);
+        let one = block(&["x"]);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while command.deaf.is_none() && Instant::now() < deadline {
+            _ = command.write(&one, 0);
+        }
+        let Some(Stop::Retry { sentence, .. }) = command.write(&one, 0).stopped else {
+            panic!("it still runs");
+        };
+        assert!(sentence.ends_with("runs and reads nothing"), "{sentence}");
+        let deaf = command.deaf.take().expect("it is known");
+        fs::write(&gate, "go\n").expect("it waits at the gate");
+        let end = deaf.recv_timeout(Duration::from_secs(20));
+        assert!(matches!(end, Err(RecvTimeoutError::Disconnected)));
     }
 }
