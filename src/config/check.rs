@@ -73,14 +73,16 @@ pub(super) fn settle(
     drafts.into_iter().map(|draft| draft.decl).collect()
 }
 
-/// Makes one rule of those for one target and under the same blocks, as OpenBSD does: what a later rule says
-/// of a facility replaces what the first said, unless it takes nothing of it.
+/// Makes one rule of those for one target, with the same options and under the same blocks, as OpenBSD
+/// does: what a later rule says of a facility replaces what the first said, unless it takes nothing of it.
 pub(super) fn merge(drafts: Vec<Draft>) -> Vec<Draft> {
     let mut merged: Vec<Draft> = Vec::new();
     for draft in drafts {
         let conditions = format!("{:?}", draft.decl.conditions);
         let same = |first: &&mut Draft| {
             first.decl.destination == draft.decl.destination
+                && first.decl.format == draft.decl.format
+                && (first.rotation, &first.decl.settings) == (draft.rotation, &draft.decl.settings)
                 && (first.decl.then, draft.decl.then) == (Then::Continue, Then::Continue)
                 && format!("{:?}", first.decl.conditions) == conditions
         };

@@ -301,6 +301,7 @@ fn architecture_12_2_openbsd_makes_one_rule_of_two_for_one_target() {
         ),
         (Dialect::Openbsd, "mail.err /f\n!x\nmail.crit /f", 2, 4),
         (Dialect::Openbsd, "!!x\nmail.err /f\nnews.crit /f", 2, 4),
+        (Dialect::Openbsd, "mail.err /f\nmail.crit /f;RFC5424", 2, 4),
         (Dialect::Openbsd, "mail.err root\nmail.crit root", 2, 4),
         (Dialect::Freebsd, "mail.err /f\nmail.crit /f", 2, 4),
     ] {
