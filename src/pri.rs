@@ -231,6 +231,15 @@ impl PriSet {
         self.0[facility as usize] = 0;
     }
 
+    /// Replaces what is said of each facility that `later` takes anything of.
+    pub fn overlay(&mut self, later: &Self) {
+        for (severities, over) in self.0.iter_mut().zip(later.0) {
+            if over != 0 {
+                *severities = over;
+            }
+        }
+    }
+
     /// Whether this PRI is selected.
     pub fn contains(&self, pri: Pri) -> bool {
         self.0[usize::from(pri.0 >> 3)] & (1 << (pri.0 & 7)) != 0

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Mutex, PoisonError};
@@ -73,6 +74,47 @@ pub fn unacked_octets(socket: BorrowedFd<'_>) -> io::Result<usize> {
         return Err(io::Error::last_os_error());
     }
     usize::try_from(octets).map_err(io::Error::other)
+}
+
+/// Has the multicast datagrams of a socket leave by an interface, by its number (ip(7), ipv6(7)).
+///
+/// # Errors
+///
+/// When the socket is not of this family, or there is no such interface.
+pub fn set_multicast_interface(
+    socket: BorrowedFd<'_>,
+    family: IpAddr,
+    index: u32,
+) -> io::Result<()> {
+    let index = libc::c_int::try_from(index).map_err(io::Error::other)?;
+    let any = libc::in_addr { s_addr: 0 };
+    let request = libc::ip_mreqn {
+        imr_multiaddr: any,
+        imr_address: any,
+        imr_ifindex: index,
+    };
+    let (level, option, value, length) = match family {
+        IpAddr::V4(_) => (
+            libc::IPPROTO_IP,
+            libc::IP_MULTICAST_IF,
+            (&raw const request).cast(),
+            size_of_val(&request),
+        ),
+        IpAddr::V6(_) => (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MULTICAST_IF,
+            (&raw const index).cast(),
+            size_of_val(&index),
+        ),
+    };
+    let length = libc::socklen_t::try_from(length).map_err(io::Error::other)?;
+    // SAFETY: the descriptor is borrowed, thus open; the value is of the size given with it, and lives
+    // until after the call, which only reads it.
+    let status = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, length) };
+    if status < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Who is logged in where, as utmp(5) has it: the user, and the line below `/dev`.

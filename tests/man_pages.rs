@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::CommandFactory as _;
-use syslogd::cli::{self, Arguments};
+use syslogd::cli::{self, Arguments, Dialect};
 use syslogd::config::diagnostic::Severity;
 use syslogd::config::{self, Loaded};
 use syslogd::counters::{Loss, Rejection};
@@ -26,14 +26,16 @@ fn read(name: &str) -> String {
 struct Example {
     line: usize,
     mark: Option<&'static str>,
+    dialect: Dialect,
     text: String,
 }
 
-/// The literal displays of a page. A comment right before one marks it.
+/// The literal displays of a page. Comments right before one mark it, and name its dialect.
 fn examples(page: &str) -> Vec<Example> {
     let mut found = Vec::new();
     let mut open: Option<Example> = None;
     let mut mark = None;
+    let mut dialect = Dialect::default();
     for (index, line) in page.lines().enumerate() {
         match (line, &mut open) {
             (".Ed", _) => found.extend(open.take()),
@@ -45,12 +47,18 @@ fn examples(page: &str) -> Vec<Example> {
                 open = Some(Example {
                     line: index + 1,
                     mark: mark.take(),
+                    dialect: std::mem::take(&mut dialect),
                     text: String::new(),
                 });
             }
             (".\\\" refused", None) => mark = Some("refused"),
             (".\\\" warned", None) => mark = Some("warned"),
-            (_, None) => mark = None,
+            (line, None) => {
+                mark = None;
+                let name = line.strip_prefix(".\\\" --compat=");
+                let named = name.map(|name| Dialect::from_name(name).expect("a dialect"));
+                dialect = named.unwrap_or_default();
+            }
         }
     }
     found
@@ -114,7 +122,8 @@ fn every_example_of_a_configuration_means_what_the_page_says() {
     let examples = examples(&read(CONFIGURATION));
     assert!(examples.len() >= 25, "only {} examples", examples.len());
     for example in &examples {
-        let loaded = config::parse_str("example", &example.text);
+        let files = [("example", example.text.as_str())];
+        let loaded = config::parse_files_as(example.dialect.into(), &files);
         let place = format!("{CONFIGURATION}:{}", example.line);
         match example.mark {
             Some("refused") => {
@@ -289,7 +298,9 @@ fn every_word_of_the_configuration_is_documented() {
 #[test]
 fn every_word_of_the_configuration_has_an_example() {
     let examples = examples(&read(CONFIGURATION));
-    let valid = examples.iter().filter(|example| example.mark.is_none());
+    let valid = examples
+        .iter()
+        .filter(|example| example.mark.is_none() && example.dialect == Dialect::default());
     let text: String = valid.map(|example| example.text.to_lowercase()).collect();
     let numbered = |word: &str| word.starts_with("local") && word != "local0";
     let missing: Vec<_> = config::vocabulary()

@@ -7,6 +7,7 @@ mod naive;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use syslogd::cli::Dialect;
 use syslogd::config::{self, Config};
 use syslogd::counters::OutputCounters;
 use syslogd::format::{Escaping, Layout, Template};
@@ -493,5 +494,30 @@ fn kern_is_the_kernels_alone_unless_kept() {
         };
         let got = policy.admitted(pri(came), from_kernel);
         assert_eq!(got.value(), want, "{keep_kern} {from_kernel} {came}");
+    }
+}
+
+#[test]
+fn a_quick_block_ends_the_search_for_table_and_walk_alike() {
+    let text = "!!s*\n*.* /0\nmail.* /1\n!*\n++alpha,g?mma\n:msg, contains, \"F\"\nauth.* /2\n:*\n+*\n*.* /3\n";
+    let loaded = config::parse_files_as(Dialect::Openbsd.into(), &[("a.conf", text)]);
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    let table = compile(&loaded.config, |_| false);
+    for (octets, host, want) in [
+        (SSHD, "beta", &[0][..]),
+        (CRON, "Gamma", &[2]),
+        (CRON, "beta", &[3]),
+        (BARE, "alpha", &[3]),
+    ] {
+        let scene = Scene {
+            hostname: host.as_bytes(),
+            source: b"192.0.2.17",
+            own_name: OWN_NAME,
+        };
+        let message = Message::parse(octets.as_bytes(), Sender::Remote);
+        let got = picked(&table, &message, scene, true, Class::Message);
+        assert_eq!(got, want, "{octets} from {host}");
+        let walked = naive::route(&loaded.config.rules, &message, scene, Class::Message);
+        assert_eq!(got, walked, "{octets} from {host}");
     }
 }

@@ -1,13 +1,20 @@
-//! Any text is some configuration: spans lie in their files, and every diagnostic can be shown.
+//! Any text is some configuration of every family: spans lie in their files, and every diagnostic can be shown.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use syslogd::config::{self, Span};
+use syslogd::cli::Dialect;
+use syslogd::config::{self, Loaded, Span};
 
 fuzz_target!(|octets: &[u8]| {
     let text = String::from_utf8_lossy(octets);
-    let loaded = config::parse_files(&[("main.conf", &text), ("sub.conf", &text)]);
+    for (dialect, _) in Dialect::ALL {
+        let files = [("main.conf", &*text), ("sub.conf", &*text)];
+        check(&config::parse_files_as(dialect.into(), &files));
+    }
+});
+
+fn check(loaded: &Loaded) {
     let check = |span: Span| {
         let text = loaded.sources.text(span.file);
         assert!(
@@ -20,7 +27,7 @@ fuzz_target!(|octets: &[u8]| {
         check(rule.action_span);
         assert!(!rule.destination.to_string().is_empty());
     }
-    for diagnostic in &loaded.diagnostics {
+    for diagnostic in loaded.diagnostics.iter().chain(&loaded.suspicions) {
         check(diagnostic.span);
         diagnostic
             .secondary
@@ -29,4 +36,4 @@ fuzz_target!(|octets: &[u8]| {
         let shown = diagnostic.render(&loaded.sources, false);
         assert!(shown.contains(&diagnostic.message), "{shown}");
     }
-});
+}

@@ -3,12 +3,16 @@
 //! ```text
 //! -/var/log/mail.log ;rotate=10M:5,mode=0640,group=adm
 //! @loghost:514;RFC5424
+//! @239.1.2.3;iface=eth0,ttl=4
 //! ```
 
+use std::net::IpAddr;
+
 use super::destination::{self, Target};
+use super::grammar::LoadOptions;
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
 use super::size::{RotationDecl, rotation};
-use super::{Destination, Escape, FormatDecl, LayoutDecl, OutputSettings, Sync};
+use super::{Destination, Escape, FormatDecl, LayoutDecl, OutputSettings, Remote, Sync, Transport};
 
 /// An action as written.
 #[derive(Clone, Debug)]
@@ -27,15 +31,21 @@ pub(super) struct Action {
 /// # Errors
 ///
 /// What is wrong with the destination, or the first option that cannot be.
-pub(super) fn parse(action: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Action, Problem> {
-    let (target, options) = match action.split_once(&[';']) {
+pub(super) fn parse(
+    action: Piece<'_>,
+    load: LoadOptions,
+    warnings: &mut Vec<Problem>,
+) -> Result<Action, Problem> {
+    // In a command a semicolon is the shell's.
+    let is_command = load.pipes_to_commands() && action.text.starts_with('|');
+    let (target, options) = match action.split_once(&[';']).filter(|_| !is_command) {
         Some((target, options)) => (target.trim(), Some(options)),
         None => (action.trim(), None),
     };
     let Target {
         destination,
         relaxed,
-    } = destination::parse(target, options.is_some(), warnings)?;
+    } = destination::parse(target, load, options.is_some(), warnings)?;
     let mut found = Action {
         destination,
         format: FormatDecl::default(),
@@ -105,6 +115,14 @@ impl Action {
                 self.only_files(option, "sync=")?;
                 self.sync(value, relaxed)
             }
+            ("iface", Some(value)) => {
+                self.group(option)?.multicast.interface = Some(interface(value)?);
+                Ok(())
+            }
+            ("ttl", Some(value)) => {
+                self.group(option)?.multicast.ttl = Some(ttl(value)?);
+                Ok(())
+            }
             (size, None) if size.starts_with(|c: char| c.is_ascii_digit() || c == ':') => {
                 self.only_files(option, "a rotation size")?;
                 self.rotation = Some(rotation_of(option)?);
@@ -125,6 +143,7 @@ impl Action {
             }
             Destination::File(_)
             | Destination::Fifo(_)
+            | Destination::Command(_)
             | Destination::Terminal(_)
             | Destination::Forward(_) => {}
         }
@@ -136,10 +155,34 @@ impl Action {
         Ok(())
     }
 
+    /// The remote of an option that is for datagrams; whether it is a group shows when it is resolved.
+    fn group(&mut self, option: Piece<'_>) -> Result<&mut Remote, Problem> {
+        let shown = self.destination.to_string();
+        match &mut self.destination {
+            Destination::Forward(remote)
+                if remote.transport == Transport::Udp && may_be_group(&remote.host) =>
+            {
+                Ok(remote)
+            }
+            Destination::Forward(_)
+            | Destination::File(_)
+            | Destination::Fifo(_)
+            | Destination::Command(_)
+            | Destination::Terminal(_)
+            | Destination::Users(_)
+            | Destination::Everyone => Err(option.error(
+                "E103",
+                format!("iface= and ttl= make no sense for {shown}, rule ignored"),
+                "they are for multicast over UDP, such as @239.1.2.3;iface=eth0,ttl=4",
+            )),
+        }
+    }
+
     fn only_files(&self, option: Piece<'_>, what: &str) -> Result<(), Problem> {
         let kind = match &self.destination {
             Destination::File(_) => return Ok(()),
             Destination::Fifo(_) => "a FIFO",
+            Destination::Command(_) => "a command",
             Destination::Terminal(_) => "a terminal",
             Destination::Users(_) | Destination::Everyone => "users",
             Destination::Forward(_) => "a remote host",
@@ -171,6 +214,37 @@ impl Action {
         self.sync_said = true;
         Ok(())
     }
+}
+
+/// A name may; what it stands for shows when it is resolved.
+fn may_be_group(host: &str) -> bool {
+    host.parse::<IpAddr>()
+        .map_or(true, |address| address.is_multicast())
+}
+
+fn interface(value: Piece<'_>) -> Result<String, Problem> {
+    let letter = |c: char| c.is_ascii_graphic() && c != '/';
+    if value.is_empty() || value.text.len() > LONGEST_INTERFACE || !value.text.chars().all(letter) {
+        let message = format!("{} is no interface, rule ignored", quoted(value.text));
+        return Err(value.error("E103", message, "write iface=NAME as ip(8) shows it"));
+    }
+    Ok(value.text.to_owned())
+}
+
+/// `IFNAMSIZ`, without its NUL.
+const LONGEST_INTERFACE: usize = 15;
+
+fn ttl(value: Piece<'_>) -> Result<u8, Problem> {
+    let digits = value.text.bytes().all(|octet| octet.is_ascii_digit());
+    let number = value.text.parse::<u8>().ok();
+    number.filter(|ttl| digits && *ttl > 0).ok_or_else(|| {
+        let message = format!("ttl {} is out of range, rule ignored", quoted(value.text));
+        value.error(
+            "E103",
+            message,
+            "it is 1 to 255, how many routers pass it on",
+        )
+    })
 }
 
 /// Reads the value of an `escape`.
@@ -245,11 +319,7 @@ fn name(value: Piece<'_>) -> Result<String, Problem> {
 }
 
 fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
-    if [
-        "iface", "ttl", "compress", "framing", "queue", "template", "naming",
-    ]
-    .contains(&word)
-    {
+    if ["compress", "framing", "queue", "template", "naming"].contains(&word) {
         let message = format!("option {word} is not supported yet, rule ignored");
         return key.error("E110", message, "remove the option");
     }
@@ -258,7 +328,7 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
         return key.error(
             "E103",
             message,
-            format!("write {word}=VALUE, see syslog.conf(5)"),
+            format!("write {word}=VALUE, see syslog.conf(5), Options"),
         );
     }
     if word.starts_with("rsyslog_") {
@@ -270,13 +340,13 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
     }
     let near = suggestion(
         word,
-        VALUED.into_iter().chain(["rfc3164", "rfc5424", "bsd"]),
+        VALUED.into_iter().chain(LAYOUTS.map(|(name, _)| name)),
     );
     let message = format!("unknown option {}, rule ignored", quoted(key.text));
     key.error(
         "E103",
         message,
-        format!("{near}options are listed in syslog.conf(5)"),
+        format!("{near}options are listed in syslog.conf(5), Options"),
     )
 }
 
@@ -294,14 +364,17 @@ pub(super) const SYNCS: [&str; 3] = ["none", "second", "durable"];
 pub(super) const ESCAPES: [&str; 4] = ["octal", "caret", "hex", "lossless"];
 
 /// The options with a value.
-pub(super) const VALUED: [&str; 6] = ["rotate", "mode", "owner", "group", "sync", "escape"];
+pub(super) const VALUED: [&str; 8] = [
+    "rotate", "mode", "owner", "group", "sync", "escape", "iface", "ttl",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Dialect;
 
     fn read(text: &str) -> Result<Action, Problem> {
-        parse(Piece::new(text), &mut Vec::new())
+        parse(Piece::new(text), LoadOptions::default(), &mut Vec::new())
     }
 
     #[test]
@@ -340,6 +413,29 @@ mod tests {
     }
 
     #[test]
+    fn section_5_a_group_has_an_interface_and_a_ttl() {
+        for text in [
+            "@239.1.2.3:514;iface=eth0,ttl=255",
+            "@[ff02::1]:514;iface=eth0",
+            "@h:1;ttl=1",
+        ] {
+            let action = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
+            assert_eq!(action.destination.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn section_3_a_semicolon_in_a_command_is_the_shells() {
+        let read = |dialect: Dialect, text| {
+            let action = parse(Piece::new(text), dialect.into(), &mut Vec::new());
+            action.map(|action| action.destination.to_string()).ok()
+        };
+        let text = "|read x; echo \"$x\"";
+        assert_eq!(read(Dialect::Freebsd, text).as_deref(), Some(text));
+        assert_eq!(read(Dialect::Sysklogd, text), None);
+    }
+
+    #[test]
     fn an_option_that_cannot_be_is_refused() {
         for (text, code) in [
             ("root;rotate=1M", "E103"),
@@ -362,8 +458,15 @@ mod tests {
             ("/f;sync=always", "E103"),
             ("/f;rotat=1M", "E103"),
             ("/f;rotate=daily", "E110"),
-            ("@h;ttl=3", "E110"),
-            ("@h;iface=eth0", "E110"),
+            ("@h;ttl=0", "E103"),
+            ("@h;ttl=256", "E103"),
+            ("@h;ttl=+3", "E103"),
+            ("@h;ttl", "E103"),
+            ("@h;iface=", "E103"),
+            ("@h;iface=eth0/1", "E103"),
+            ("@tcp://h;ttl=3", "E103"),
+            ("@192.0.2.1;ttl=3", "E103"),
+            ("/f;iface=eth0", "E103"),
             ("/f;compress=zstd", "E110"),
             ("/f;RSYSLOG_FileFormat", "E109"),
             (";RFC5424", "E102"),

@@ -12,7 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 /// Which of the two languages of POSIX.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Dialect {
+pub(super) enum Syntax {
     /// `regex`: `\(`, `\{`.
     Basic,
     /// `ereregex`, `eregex`: `(`, `{`, `|`, `+`, `?`.
@@ -31,12 +31,12 @@ pub(super) struct Refusal {
 /// # Errors
 ///
 /// The first construct that is not understood, or that cannot be matched in linear time.
-pub(super) fn compile(posix: &str, dialect: Dialect, icase: bool) -> Result<Regex, Refusal> {
+pub(super) fn compile(posix: &str, syntax: Syntax, icase: bool) -> Result<Regex, Refusal> {
     if posix.len() > LONGEST {
         let message = format!("an expression of more than {LONGEST} octets");
         return Err(Refusal { at: 0, message });
     }
-    let translated = Translator::new(posix, dialect).translate()?;
+    let translated = Translator::new(posix, syntax).translate()?;
     RegexBuilder::new(&translated)
         .unicode(false)
         .dot_matches_new_line(true)
@@ -62,7 +62,7 @@ const COMPILED_OCTETS: usize = 1 << 20;
 struct Translator<'a> {
     posix: &'a str,
     at: usize,
-    dialect: Dialect,
+    syntax: Syntax,
     out: String,
     /// Where the last atom begins in `out`, if there is one that could be repeated.
     atom: Option<usize>,
@@ -72,7 +72,7 @@ struct Translator<'a> {
     groups: Vec<usize>,
 }
 
-/// A construct, whichever way the dialect spells it.
+/// A construct, whichever way the syntax spells it.
 #[derive(Clone, Copy)]
 enum Token {
     Open,
@@ -89,12 +89,12 @@ enum Token {
 }
 
 impl<'a> Translator<'a> {
-    fn new(posix: &'a str, dialect: Dialect) -> Self {
+    fn new(posix: &'a str, syntax: Syntax) -> Self {
         let out = String::with_capacity(posix.len() * 2);
         Self {
             posix,
             at: 0,
-            dialect,
+            syntax,
             out,
             atom: None,
             repeated: false,
@@ -126,7 +126,7 @@ impl<'a> Translator<'a> {
     }
 
     fn token(&mut self, c: char, at: usize) -> Result<Token, Refusal> {
-        let basic = self.dialect == Dialect::Basic;
+        let basic = self.syntax == Syntax::Basic;
         Ok(match c {
             '\\' => return self.escaped(at),
             '.' => Token::Any,
@@ -146,7 +146,7 @@ impl<'a> Translator<'a> {
     }
 
     fn escaped(&mut self, at: usize) -> Result<Token, Refusal> {
-        let basic = self.dialect == Dialect::Basic;
+        let basic = self.syntax == Syntax::Basic;
         let Some(c) = self.next() else {
             return Err(refusal(at, "a backslash with nothing behind it"));
         };
@@ -250,9 +250,9 @@ impl<'a> Translator<'a> {
     }
 
     fn interval(&mut self, at: usize) -> Result<String, Refusal> {
-        let close = match self.dialect {
-            Dialect::Basic => r"\}",
-            Dialect::Extended => "}",
+        let close = match self.syntax {
+            Syntax::Basic => r"\}",
+            Syntax::Extended => "}",
         };
         let Some(length) = self.rest().find(close) else {
             return Err(refusal(at, "a count that is never closed"));
@@ -348,8 +348,8 @@ mod tests {
 
     #[test]
     fn posix_expressions_match_as_in_glibc() {
-        use Dialect::{Basic, Extended};
-        for (posix, dialect, text, want) in [
+        use Syntax::{Basic, Extended};
+        for (posix, syntax, text, want) in [
             ("a.c", Basic, "xabcx", true),
             ("a+", Basic, "aa", false),
             ("a+", Basic, "a+", true),
@@ -376,7 +376,7 @@ mod tests {
             (r"\(", Extended, "(", true),
             ("a)", Extended, "a)", true),
         ] {
-            let compiled = compile(posix, dialect, false);
+            let compiled = compile(posix, syntax, false);
             let got = compiled
                 .as_ref()
                 .map(|regex| regex.is_match(text.as_bytes()));
@@ -398,7 +398,7 @@ mod tests {
             ("[[.a.]]", 1),
             ("[é]", 1),
         ] {
-            let refusal = compile(posix, Dialect::Basic, false).err();
+            let refusal = compile(posix, Syntax::Basic, false).err();
             assert_eq!(refusal.map(|refusal| refusal.at), Some(at), "{posix}");
         }
     }

@@ -1,11 +1,16 @@
 //! Checks over all rules at once: one destination has one set of settings, and is written once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::FileTypeExt;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::load::Loaded;
+use super::readers::has_reader;
 use super::size::RotationDecl;
-use super::{Destination, OutputSettings, Rotation, RuleDecl, Span, Sync};
+use super::{
+    Condition, Destination, OutputSettings, ProgramName, Property, Rotation, RuleDecl, Span, Sync,
+    Test, Then,
+};
 
 /// A rule before all rules are known.
 #[derive(Clone, Debug)]
@@ -66,6 +71,37 @@ pub(super) fn settle(
         }
     }
     drafts.into_iter().map(|draft| draft.decl).collect()
+}
+
+/// Makes one rule of those for one target, with the same options and under the same blocks, as OpenBSD
+/// does: what a later rule says of a facility replaces what the first said, unless it takes nothing of it.
+pub(super) fn merge(drafts: Vec<Draft>) -> Vec<Draft> {
+    let mut merged: Vec<Draft> = Vec::new();
+    for draft in drafts {
+        let conditions = format!("{:?}", draft.decl.conditions);
+        let same = |first: &&mut Draft| {
+            first.decl.destination == draft.decl.destination
+                && first.decl.format == draft.decl.format
+                && (first.rotation, &first.decl.settings) == (draft.rotation, &draft.decl.settings)
+                && (first.decl.then, draft.decl.then) == (Then::Continue, Then::Continue)
+                && format!("{:?}", first.decl.conditions) == conditions
+        };
+        let mergeable = match draft.decl.destination {
+            Destination::File(_) | Destination::Terminal(_) | Destination::Command(_) => true,
+            Destination::Fifo(_)
+            | Destination::Users(_)
+            | Destination::Everyone
+            | Destination::Forward(_) => false,
+        };
+        match merged.iter_mut().filter(|_| mergeable).find(same) {
+            Some(first) => {
+                first.decl.selector.overlay(&draft.decl.selector);
+                first.decl.marks |= draft.decl.marks;
+            }
+            None => merged.push(draft),
+        }
+    }
+    merged
 }
 
 /// The settings that all rules of a destination get.
@@ -178,28 +214,120 @@ fn written_twice(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Warnings that need a look at this machine: directories that are not there. For `--check` only.
-pub fn warnings_with_filesystem(loaded: &Loaded) -> Vec<Diagnostic> {
+/// Warns of rules that no message reaches.
+pub(super) fn unreachable(rules: &[RuleDecl]) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let conditions = format!("{:?}", rule.conditions);
+        let earlier = rules.iter().take(index).find(|earlier| {
+            let same =
+                earlier.conditions.is_empty() || format!("{:?}", earlier.conditions) == conditions;
+            let covers = |pri| earlier.selector.contains(pri);
+            earlier.then == Then::Stop && same && rule.selector.iter().all(covers)
+        });
+        let warning = |message: &str, help: &str| Diagnostic {
+            severity: Severity::Warning,
+            code: "W016",
+            message: message.to_owned(),
+            span: rule.span,
+            help: Some(help.to_owned()),
+            secondary: Vec::new(),
+        };
+        if let Some(earlier) = earlier.filter(|_| !rule.selector.is_empty()) {
+            warnings.push(Diagnostic {
+                secondary: vec![(earlier.span, "it takes them all".to_owned())],
+                ..warning(
+                    "no message reaches this rule",
+                    "put it above the quick block, which ends the search",
+                )
+            });
+        } else if contradicts(&rule.conditions) {
+            let help =
+                "the program block and the filter name different programs: end one with !* or :*";
+            warnings.push(warning(
+                "no message can pass both blocks of this rule",
+                help,
+            ));
+        }
+    }
+    warnings
+}
+
+/// `!foo`, and then `:programname, isequal, "bar"`.
+fn contradicts(conditions: &[Condition]) -> bool {
+    let wanted = conditions.iter().find_map(|condition| match condition {
+        Condition::Property {
+            property: Property::ProgramName,
+            test: Test::IsEqual(needle),
+            negate: false,
+        } if !needle.ignore_case => Some(needle.octets.as_slice()),
+        Condition::Property { .. } | Condition::Program { .. } | Condition::Host { .. } => None,
+    });
+    let named = |name: &ProgramName| match name {
+        ProgramName::Exact(name) => Some(name.as_bytes()) == wanted,
+        ProgramName::Pattern(pattern) => wanted.is_some_and(|name| pattern.is_match(name)),
+    };
+    wanted.is_some()
+        && conditions.iter().any(|condition| match condition {
+            Condition::Program { names, exclude } => names.iter().any(named) == *exclude,
+            Condition::Host { .. } | Condition::Property { .. } => false,
+        })
+}
+
+/// Warnings for `--check` only: what other families would read differently, and what a look at this machine
+/// shows, directories that are not there and FIFOs that nobody reads.
+pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut warnings = loaded.suspicions.clone();
+    let mut told = BTreeSet::new();
     for rule in &loaded.config.rules {
-        let path = match &rule.destination {
-            Destination::File(path) | Destination::Fifo(path) => path,
-            Destination::Terminal(_)
+        let (path, is_fifo) = match &rule.destination {
+            Destination::File(path) => (path, false),
+            Destination::Fifo(path) => (path, true),
+            Destination::Command(_)
+            | Destination::Terminal(_)
             | Destination::Users(_)
             | Destination::Everyone
             | Destination::Forward(_) => continue,
         };
-        let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) else {
-            continue;
-        };
-        warnings.push(Diagnostic {
+        let warning = |code, message, help| Diagnostic {
             severity: Severity::Warning,
-            code: "W006",
-            message: format!("directory {} does not exist", directory.display()),
+            code,
+            message,
             span: rule.action_span,
-            help: Some(format!("run mkdir -p {}", directory.display())),
+            help: Some(help),
             secondary: Vec::new(),
-        });
+        };
+        let directory = path.parent().filter(|directory| !directory.is_dir());
+        if let Some(directory) = directory {
+            if !told.insert(directory) {
+                continue;
+            }
+            let directory = directory.display();
+            let message = format!("directory {directory} does not exist");
+            warnings.push(warning(
+                "W006",
+                message,
+                format!("run mkdir -p {directory}"),
+            ));
+        } else if is_fifo {
+            let shown = path.display();
+            let (message, help) = match path.metadata() {
+                Err(_) => (
+                    format!("FIFO {shown} does not exist"),
+                    format!("run mkfifo -m 600 {shown}, or remove the rule"),
+                ),
+                Ok(found) if !found.file_type().is_fifo() => (
+                    format!("{shown} is no FIFO"),
+                    "\"|\" is for a FIFO made by mkfifo(1); leave it out for a file".to_owned(),
+                ),
+                Ok(_) if has_reader(path) => continue,
+                Ok(_) => (
+                    format!("nobody reads FIFO {shown}"),
+                    "what does not fit into it is dropped and counted".to_owned(),
+                ),
+            };
+            warnings.push(warning("W015", message, help));
+        }
     }
     warnings
 }

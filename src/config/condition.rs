@@ -1,11 +1,14 @@
 //! Blocks, which hold for the rules below them: `!prog`, `+host`, `-host`, `:property, op, "value"`.
 //!
 //! The three kinds are independent; `!*`, `+*` and `:*` end them. A block that is not understood takes no
-//! message: its rules are left out rather than let through everything.
+//! message: its rules are left out rather than let through everything. Under OpenBSD names are patterns, and
+//! `!!prog` and `++host` begin quick blocks: a rule there that takes a message keeps it from those below.
 
-use super::bre::{self, Dialect};
+use super::bre::{self, Syntax};
+use super::grammar::LoadOptions;
+use super::pattern::{self, Case};
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
-use super::{Condition, HostName, Needle, Property, Test};
+use super::{Condition, HostName, Needle, ProgramName, Property, Test, Then};
 
 /// The blocks in force at a line.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +16,8 @@ pub(super) struct Blocks {
     program: Block,
     host: Block,
     property: Block,
+    /// What the last program or host block said.
+    then: Then,
 }
 
 /// One kind of block.
@@ -28,17 +33,24 @@ enum Block {
 
 impl Blocks {
     /// Takes a block line; `None` if the line is something else.
-    pub(super) fn read(&mut self, line: Piece<'_>, problems: &mut Vec<Problem>) -> Option<()> {
+    pub(super) fn read(
+        &mut self,
+        line: Piece<'_>,
+        options: LoadOptions,
+        problems: &mut Vec<Problem>,
+    ) -> Option<()> {
         let line = line.strip_prefix("#").unwrap_or(line);
         let (slot, parsed) = if let Some(names) = line.strip_prefix("!") {
-            (
-                &mut self.program,
-                program(names.without_comment(), problems),
-            )
+            let (names, then) = quick(names.without_comment(), "!", options);
+            self.then = then;
+            (&mut self.program, program(names, options, problems))
         } else if let Some(names) = line.strip_prefix("+") {
-            (&mut self.host, host(names.without_comment(), false))
+            let (names, then) = quick(names.without_comment(), "+", options);
+            self.then = then;
+            (&mut self.host, host(names, false, options))
         } else if let Some(names) = line.strip_prefix("-") {
-            (&mut self.host, host(names.without_comment(), true))
+            self.then = Then::Continue;
+            (&mut self.host, host(names.without_comment(), true, options))
         } else if let Some(filter) = line.strip_prefix(":") {
             (&mut self.property, property(filter))
         } else {
@@ -55,6 +67,11 @@ impl Blocks {
         Some(())
     }
 
+    /// Whether a rule at this place ends the search once it took a message.
+    pub(super) fn then(&self) -> Then {
+        self.then
+    }
+
     /// What a rule at this place must meet; `None` if a block is broken and the rule must be left out.
     pub(super) fn conditions(&self) -> Option<Vec<Condition>> {
         let mut conditions = Vec::new();
@@ -69,11 +86,23 @@ impl Blocks {
     }
 }
 
+/// The names of a block, and whether it is a quick one.
+fn quick<'a>(names: Piece<'a>, sign: &str, options: LoadOptions) -> (Piece<'a>, Then) {
+    let doubled = names
+        .strip_prefix(sign)
+        .filter(|_| options.has_quick_blocks());
+    doubled.map_or((names, Then::Continue), |names| (names, Then::Stop))
+}
+
 const IGNORED: &str = "rules ignored up to the next block of this kind";
 
-fn program(names: Piece<'_>, problems: &mut Vec<Problem>) -> Result<Option<Condition>, Problem> {
+fn program(
+    names: Piece<'_>,
+    options: LoadOptions,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Condition>, Problem> {
     if names.text.starts_with('!') {
-        let help = "write one !; every matching rule is executed";
+        let help = "write one !; every matching rule is executed, but under --compat=openbsd";
         return Err(names.error("E104", format!("\"!!\" is OpenBSD's, {IGNORED}"), help));
     }
     let excluded = names.strip_prefix("-");
@@ -86,6 +115,10 @@ fn program(names: Piece<'_>, problems: &mut Vec<Problem>) -> Result<Option<Condi
     }
     let mut found = Vec::new();
     for name in names_of(list)? {
+        if options.has_quick_blocks() && name.text.contains(WILDCARDS) {
+            found.push(ProgramName::Pattern(pattern_of(name, Case::Matters)?));
+            continue;
+        }
         if name.text.contains(['*', '?']) {
             problems.push(name.warning(
                 "W012",
@@ -96,7 +129,7 @@ fn program(names: Piece<'_>, problems: &mut Vec<Problem>) -> Result<Option<Condi
                 "for a pattern write :programname, regex, \"…\"",
             ));
         }
-        found.push(name.text.to_owned());
+        found.push(ProgramName::Exact(name.text.to_owned()));
     }
     Ok(Some(Condition::Program {
         names: found,
@@ -104,9 +137,22 @@ fn program(names: Piece<'_>, problems: &mut Vec<Problem>) -> Result<Option<Condi
     }))
 }
 
-fn host(list: Piece<'_>, exclude: bool) -> Result<Option<Condition>, Problem> {
+const WILDCARDS: [char; 4] = ['*', '?', '[', '\\'];
+
+fn pattern_of(name: Piece<'_>, case: Case) -> Result<regex::bytes::Regex, Problem> {
+    pattern::compile(name.text, case).map_err(|message| {
+        let message = format!("{message}, {IGNORED}");
+        name.error("E104", message, "in a pattern * ? [ ] are wildcards")
+    })
+}
+
+fn host(
+    list: Piece<'_>,
+    exclude: bool,
+    options: LoadOptions,
+) -> Result<Option<Condition>, Problem> {
     if list.text.starts_with('+') {
-        let help = "write one +; every matching rule is executed";
+        let help = "write one +; every matching rule is executed, but under --compat=openbsd";
         return Err(list.error("E104", format!("\"++\" is OpenBSD's, {IGNORED}"), help));
     }
     let list = list.trim();
@@ -125,6 +171,9 @@ fn host(list: Piece<'_>, exclude: bool) -> Result<Option<Condition>, Problem> {
         }
         names.push(match name.text {
             "@" => HostName::Local,
+            other if options.has_quick_blocks() && other.contains(WILDCARDS) => {
+                HostName::Pattern(pattern_of(name, Case::Ignored)?)
+            }
             other => HostName::Named(other.to_ascii_lowercase()),
         });
     }
@@ -202,7 +251,7 @@ fn property_name(name: Piece<'_>) -> Result<Property, Problem> {
         name.error(
             "E104",
             message,
-            format!("{near}properties are listed in syslog.conf(5)"),
+            format!("{near}properties are listed in syslog.conf(5), Properties"),
         )
     })
 }
@@ -217,12 +266,12 @@ fn test(operator: Piece<'_>, value: &Value<'_>) -> Result<Test, Problem> {
         "contains" => Test::Contains(value.needle(ignore_case)),
         "isequal" => Test::IsEqual(value.needle(ignore_case)),
         "startswith" => Test::StartsWith(value.needle(ignore_case)),
-        "regex" => Test::Matches(value.regex(Dialect::Basic, ignore_case)?),
-        "ereregex" | "eregex" => Test::Matches(value.regex(Dialect::Extended, ignore_case)?),
+        "regex" => Test::Matches(value.regex(Syntax::Basic, ignore_case)?),
+        "ereregex" | "eregex" => Test::Matches(value.regex(Syntax::Extended, ignore_case)?),
         _ => {
             let near = suggestion(plain, OPERATORS);
             let message = format!("unknown operator {}, {IGNORED}", quoted(operator.text));
-            let help = format!("{near}operators are listed in syslog.conf(5)");
+            let help = format!("{near}operators are listed in syslog.conf(5), Properties");
             return Err(operator.error("E104", message, help));
         }
     })
@@ -286,8 +335,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn regex(&self, dialect: Dialect, icase: bool) -> Result<regex::bytes::Regex, Problem> {
-        bre::compile(&self.text, dialect, icase).map_err(|refusal| {
+    fn regex(&self, syntax: Syntax, icase: bool) -> Result<regex::bytes::Regex, Problem> {
+        bre::compile(&self.text, syntax, icase).map_err(|refusal| {
             let offset = self.origins.get(refusal.at).copied().unwrap_or(0);
             let rest = self.piece.split_at(offset).1;
             let message = format!("a regular expression that cannot be used, {IGNORED}");
@@ -320,12 +369,19 @@ pub(super) const OPERATORS: [&str; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Dialect;
 
     fn after(lines: &[&str]) -> String {
+        after_as(LoadOptions::default(), lines)
+    }
+
+    fn after_as(options: LoadOptions, lines: &[&str]) -> String {
         let (mut blocks, mut problems) = (Blocks::default(), Vec::new());
         for line in lines {
             assert!(
-                blocks.read(Piece::new(line), &mut problems).is_some(),
+                blocks
+                    .read(Piece::new(line), options, &mut problems)
+                    .is_some(),
                 "{line}"
             );
         }
@@ -338,20 +394,23 @@ mod tests {
         for (lines, want) in [
             (
                 &["!foo,bar"][..],
-                r#"[Program { names: ["foo", "bar"], exclude: false }]"#,
+                r#"[Program { names: [Exact("foo"), Exact("bar")], exclude: false }]"#,
             ),
             (
                 &["!+foo"],
-                r#"[Program { names: ["foo"], exclude: false }]"#,
+                r#"[Program { names: [Exact("foo")], exclude: false }]"#,
             ),
-            (&["!-foo"], r#"[Program { names: ["foo"], exclude: true }]"#),
+            (
+                &["!-foo"],
+                r#"[Program { names: [Exact("foo")], exclude: true }]"#,
+            ),
             (
                 &["#!foo"],
-                r#"[Program { names: ["foo"], exclude: false }]"#,
+                r#"[Program { names: [Exact("foo")], exclude: false }]"#,
             ),
             (
                 &["!foo # bar"],
-                r#"[Program { names: ["foo"], exclude: false }]"#,
+                r#"[Program { names: [Exact("foo")], exclude: false }]"#,
             ),
             (&["!foo", "!*"], "[]"),
             (&["!foo", "!"], "[]"),
@@ -365,7 +424,7 @@ mod tests {
             (
                 &["!p", "+h"],
                 concat!(
-                    r#"[Program { names: ["p"], exclude: false }, "#,
+                    r#"[Program { names: [Exact("p")], exclude: false }, "#,
                     r#"Host { names: [Named("h")], exclude: false }]"#
                 ),
             ),
@@ -375,6 +434,40 @@ mod tests {
             ),
         ] {
             assert_eq!(after(lines), want, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn section_4_openbsd_has_patterns_and_quick_blocks() {
+        let openbsd = LoadOptions::from(Dialect::Openbsd);
+        for (line, want) in [
+            (
+                "!post*",
+                r#"[Program { names: [Pattern(Regex("\\Apost.*\\z"))], exclude: false }]"#,
+            ),
+            (
+                "!!ppp",
+                r#"[Program { names: [Exact("ppp")], exclude: false }]"#,
+            ),
+            (
+                "++gw?",
+                r#"[Host { names: [Pattern(Regex("\\Agw.\\z"))], exclude: false }]"#,
+            ),
+        ] {
+            assert_eq!(after_as(openbsd, &[line]), want, "{line}");
+        }
+        for (lines, want) in [
+            (&["!!ppp"][..], Then::Stop),
+            (&["++gw"], Then::Stop),
+            (&["!ppp"], Then::Continue),
+            (&["!!ppp", "!*"], Then::Continue),
+            (&["!!ppp", ":*"], Then::Stop),
+        ] {
+            let mut blocks = Blocks::default();
+            for line in lines {
+                _ = blocks.read(Piece::new(line), openbsd, &mut Vec::new());
+            }
+            assert_eq!(blocks.then(), want, "{lines:?}");
         }
     }
 

@@ -1,16 +1,18 @@
 //! A destination: the left part of an action, before its options.
 //!
 //! ```text
-//! /path  -/path          |/fifo                @host[:port]  @udp://…  @tcp://…  @@host[:port]
+//! /path  -/path          |/fifo  |command      @host[:port]  @udp://…  @tcp://…  @@host[:port]
 //! /dev/console  /dev/ttyN  /dev/pts/N  /dev/hvcN                   root,joe              *
 //! ```
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::grammar::LoadOptions;
 use super::listen::{SYSLOG_PORT, split_port};
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
-use super::{Destination, Remote, Transport};
+use super::{Destination, IpVersion, Multicast, Remote, Transport};
 
 /// A destination as written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,6 +29,7 @@ pub(super) struct Target {
 /// Whatever is no destination, or one of another daemon, or one that is yet to come.
 pub(super) fn parse(
     target: Piece<'_>,
+    options: LoadOptions,
     line_options: bool,
     warnings: &mut Vec<Problem>,
 ) -> Result<Target, Problem> {
@@ -48,6 +51,11 @@ pub(super) fn parse(
     }
     if target.text.starts_with('/') {
         return tight(path_of(target)?);
+    }
+    if let Some(command) = target.strip_prefix("|")
+        && options.pipes_to_commands()
+    {
+        return tight(Destination::Command(command_of(command.trim())?));
     }
     if let Some(fifo) = target.strip_prefix("|") {
         return tight(Destination::Fifo(fifo_path(fifo.trim())?));
@@ -90,12 +98,12 @@ fn refused(target: Piece<'_>) -> Option<Problem> {
         )
     } else if text.starts_with(':') {
         (
-            "memory buffers are not supported yet",
-            "write to a file, for example on a tmpfs",
+            "memory buffers need a control socket to read them, which is not there yet",
+            "write to a file on a tmpfs, such as /run/NAME;rotate=64k:1",
         )
     } else if text.starts_with('^') {
         (
-            "starting programs is rsyslog's",
+            "starting programs with ^ is rsyslog's",
             "write |/fifo and let the program read it",
         )
     } else if text.starts_with('?') {
@@ -142,27 +150,41 @@ fn fifo_path(path: Piece<'_>) -> Result<PathBuf, Problem> {
     if path.text.starts_with('/') && !path.text.contains(BLANKS) {
         return Ok(PathBuf::from(path.text));
     }
-    let message = "piping into a command is not supported yet, rule ignored";
+    let message = "a command after \"|\" is for the dialects of the BSDs, rule ignored";
     Err(path.error(
-        "E110",
+        "E109",
         message,
-        "write |/PATH of a FIFO made by mkfifo(1) and let the command read it",
+        "write |/PATH of a FIFO made by mkfifo(1) and let the command read it, or use --compat=freebsd",
     ))
 }
 
+fn command_of(command: Piece<'_>) -> Result<String, Problem> {
+    if command.is_empty() {
+        let help = "after | comes a command for sh(1), such as |exec /usr/bin/logfilter";
+        return Err(command.error("E102", "no command after \"|\", rule ignored", help));
+    }
+    Ok(command.text.to_owned())
+}
+
 fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
-    let (transport, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
-        (Some(rest), _) => (Transport::TcpLines, rest),
-        (None, None) => (Transport::Udp, remote),
+    use IpVersion::{V4, V6};
+    use Transport::{TcpLines, TcpOctetCounting, Udp};
+    let (transport, version, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
+        (Some(rest), _) => (TcpLines, None, rest),
+        (None, None) => (Udp, None, remote),
         (None, Some((scheme, rest))) => match scheme.text.to_ascii_lowercase().as_str() {
-            "udp" => (Transport::Udp, rest),
-            "tcp" => (Transport::TcpOctetCounting, rest),
-            "tls" | "relp" | "udp4" | "udp6" | "tcp4" | "tcp6" | "tls4" | "tls6" => {
+            "udp" => (Udp, None, rest),
+            "udp4" => (Udp, Some(V4), rest),
+            "udp6" => (Udp, Some(V6), rest),
+            "tcp" => (TcpOctetCounting, None, rest),
+            "tcp4" => (TcpOctetCounting, Some(V4), rest),
+            "tcp6" => (TcpOctetCounting, Some(V6), rest),
+            "tls" | "relp" | "tls4" | "tls6" => {
                 let message = format!("@{}:// is not supported yet, rule ignored", scheme.text);
                 return Err(scheme.error("E110", message, "use @udp:// or @tcp://"));
             }
             other => {
-                let near = suggestion(other, ["udp", "tcp"]);
+                let near = suggestion(other, ["udp", "tcp", "udp4", "udp6", "tcp4", "tcp6"]);
                 let message = format!("unknown transport {}, rule ignored", quoted(scheme.text));
                 return Err(scheme.error("E102", message, format!("{near}use udp or tcp")));
             }
@@ -189,6 +211,11 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
             )
         })
     })?;
+    let numeric = host.parse::<IpAddr>().ok();
+    if version.is_some_and(|version| numeric.is_some_and(|ip| ip.is_ipv4() != (version == V4))) {
+        let message = format!("{} is of the other version of IP", quoted(host));
+        return Err(bad(message, "write @udp://, or @tcp://, for either"));
+    }
     let letter = |c: char| c.is_alphanumeric() || "._-:%".contains(c);
     if host.is_empty() || host.starts_with('-') || !host.chars().all(letter) {
         let message = format!("{} is no host name or address", quoted(host));
@@ -198,6 +225,8 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
         host: host.to_lowercase(),
         port,
         transport,
+        version,
+        multicast: Multicast::default(),
     })
 }
 
@@ -228,7 +257,7 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
                 "an action is /file, |/fifo, @host, users, or *",
             ));
         }
-        if name.text.contains(['/', '.']) {
+        if name.text.contains(['/', '.']) || DEVICES.contains(&name.text) {
             let message = format!("{} is taken for a user's name", quoted(name.text));
             warnings.push(name.warning(
                 "W004",
@@ -241,12 +270,20 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
     Ok(names)
 }
 
+/// What is written for `/dev/…` more often than it is somebody's name.
+const DEVICES: [&str; 5] = ["console", "xconsole", "null", "tty", "stdout"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Dialect;
 
     fn read(text: &str) -> Result<Target, Problem> {
-        parse(Piece::new(text), false, &mut Vec::new())
+        read_as(LoadOptions::default(), text)
+    }
+
+    fn read_as(options: LoadOptions, text: &str) -> Result<Target, Problem> {
+        parse(Piece::new(text), options, false, &mut Vec::new())
     }
 
     #[test]
@@ -269,6 +306,10 @@ mod tests {
             ("@udp://h:1", "Forward @h:1"),
             ("@tcp://h", "Forward @tcp://h:514"),
             ("@tcp://[::1]:601", "Forward @tcp://[::1]:601"),
+            ("@udp4://h:1", "Forward @udp4://h:1"),
+            ("@UDP6://h", "Forward @udp6://h:514"),
+            ("@tcp4://h:1", "Forward @tcp4://h:1"),
+            ("@tcp6://[::1]:1", "Forward @tcp6://[::1]:1"),
             ("@@h:10514", "Forward @@h:10514"),
             ("root", "Users root"),
             ("root, joe", "Users joe,root"),
@@ -278,6 +319,7 @@ mod tests {
             let kind = match &target.destination {
                 Destination::File(_) => "File",
                 Destination::Fifo(_) => "Fifo",
+                Destination::Command(_) => "Command",
                 Destination::Terminal(_) => "Terminal",
                 Destination::Users(_) => "Users",
                 Destination::Everyone => "Everyone",
@@ -285,6 +327,45 @@ mod tests {
             };
             assert_eq!(format!("{kind} {}", target.destination), want, "{text}");
             assert_eq!(target.relaxed, text.starts_with('-'), "{text}");
+        }
+    }
+
+    #[test]
+    fn section_3_a_bar_is_a_command_to_the_bsds() {
+        let freebsd = LoadOptions::from(Dialect::Freebsd);
+        for (text, want) in [
+            ("|/usr/bin/filter -x", "|/usr/bin/filter -x"),
+            ("| exec cat > /f", "|exec cat > /f"),
+            ("|/dev/xconsole", "|/dev/xconsole"),
+        ] {
+            let destination = read_as(freebsd, text).map(|target| target.destination);
+            let destination = destination.expect("a command");
+            assert!(matches!(destination, Destination::Command(_)), "{text}");
+            assert_eq!(destination.to_string(), want);
+        }
+        let refused = read_as(freebsd, "| ").map_err(|problem| problem.code);
+        assert_eq!(refused, Err("E102"));
+    }
+
+    #[test]
+    fn a_users_name_that_looks_like_a_path_is_a_warning() {
+        for (text, want) in [
+            ("var/log/mail", &["W004"][..]),
+            ("messages.log", &["W004"]),
+            ("console", &["W004"]),
+            ("root,xconsole", &["W004"]),
+            ("root", &[]),
+        ] {
+            let mut warnings = Vec::new();
+            let target = parse(
+                Piece::new(text),
+                LoadOptions::default(),
+                false,
+                &mut warnings,
+            );
+            let codes: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
+            assert!(target.is_ok(), "{text}");
+            assert_eq!(codes, want, "{text}");
         }
     }
 
@@ -301,11 +382,13 @@ mod tests {
             ("@[::1", "E102"),
             ("@-h", "E102"),
             ("@foo://h", "E102"),
+            ("@udp4://[::1]", "E102"),
+            ("@tcp6://127.0.0.1", "E102"),
             ("@tls://h", "E110"),
             ("@relp://h", "E110"),
             ("@(z9)h", "E109"),
-            ("|/bin/cat -", "E110"),
-            ("|cat", "E110"),
+            ("|/bin/cat -", "E109"),
+            ("|cat", "E109"),
             (":64:ring", "E109"),
             (":omusrmsg:*", "E109"),
             ("~", "E109"),

@@ -4,7 +4,7 @@
 //! syslogd.conf:12:1: unknown facility "auht", rule ignored
 //!    |
 //! 12 | auht.info     /var/log/auth.log
-//!    | ^^^^ did you mean "auth"? facilities are listed in syslog.conf(5)
+//!    | ^^^^ did you mean "auth"? facilities are listed in syslog.conf(5), SELECTORS
 //! ```
 //!
 //! The first line is ours, the snippet below it is annotate-snippets'. Columns count characters from 1.
@@ -22,6 +22,10 @@
 //! | E109 | another daemon's language | W009 | `=*` |
 //! | E110 | not supported yet | W011 | `rotate=` without a size |
 //! | | | W012 | wildcard in a program's name |
+//! | | | W013 | a selector that differs between Linux and the BSDs (`--check`) |
+//! | | | W014 | comment that its own daemon takes for a file's name |
+//! | | | W015 | FIFO that is not there, or that nobody reads (`--check`) |
+//! | | | W016 | rule that no message reaches |
 
 use std::ops::Range;
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use super::{Destination, ListenAddress, Remote, Transport};
+use super::{Destination, IpVersion, ListenAddress, Remote, Transport};
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) | Self::Terminal(path) => write!(f, "{}", path.display()),
             Self::Fifo(path) => write!(f, "|{}", path.display()),
+            Self::Command(command) => write!(f, "|{command}"),
             Self::Users(names) => {
                 for (index, name) in names.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "," };
@@ -24,15 +25,25 @@ impl fmt::Display for Destination {
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.transport {
-            Transport::Udp => "@",
-            Transport::TcpOctetCounting => "@tcp://",
-            Transport::TcpLines => "@@",
+        let scheme = match (self.transport, self.version) {
+            (Transport::Udp, None) => "@",
+            (Transport::Udp, Some(IpVersion::V4)) => "@udp4://",
+            (Transport::Udp, Some(IpVersion::V6)) => "@udp6://",
+            (Transport::TcpOctetCounting, None) => "@tcp://",
+            (Transport::TcpOctetCounting, Some(IpVersion::V4)) => "@tcp4://",
+            (Transport::TcpOctetCounting, Some(IpVersion::V6)) => "@tcp6://",
+            (Transport::TcpLines, _) => "@@",
         };
         if self.host.contains(':') {
-            write!(f, "{scheme}[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}[{}]:{}", self.host, self.port)?;
         } else {
-            write!(f, "{scheme}{}:{}", self.host, self.port)
+            write!(f, "{scheme}{}:{}", self.host, self.port)?;
+        }
+        match (&self.multicast.interface, self.multicast.ttl) {
+            (None, None) => Ok(()),
+            (Some(name), None) => write!(f, ";iface={name}"),
+            (None, Some(ttl)) => write!(f, ";ttl={ttl}"),
+            (Some(name), Some(ttl)) => write!(f, ";iface={name},ttl={ttl}"),
         }
     }
 }

@@ -98,7 +98,10 @@ impl Files<'_> {
     fn is_directory(self, path: &Path) -> bool {
         match self {
             Self::Disk => path.is_dir(),
-            Self::Memory(_) => false,
+            Self::Memory(files) => files.iter().any(|(name, _)| {
+                let inside = Path::new(name).strip_prefix(path);
+                inside.is_ok_and(|rest| !rest.as_os_str().is_empty())
+            }),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::action::{bad_value, escape};
+use super::grammar::LoadOptions;
 use super::listen::listen_addresses;
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
 use super::selector::is_facility;
@@ -30,7 +31,7 @@ impl PartialEq for Piece<'_> {
 }
 
 /// Reads a keyword line; `None` if the first word has the shape of a selector.
-pub(super) fn parse(line: Piece<'_>) -> Option<Result<Keyword<'_>, Problem>> {
+pub(super) fn parse(line: Piece<'_>, options: LoadOptions) -> Option<Result<Keyword<'_>, Problem>> {
     let end = line
         .text
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
@@ -42,16 +43,20 @@ pub(super) fn parse(line: Piece<'_>) -> Option<Result<Keyword<'_>, Problem>> {
     }
     let argument = rest.trim();
     let argument = argument.strip_prefix("=").map_or(argument, Piece::trim);
-    Some(keyword(word, argument))
+    Some(keyword(word, argument, options))
 }
 
-fn keyword<'a>(word: Piece<'a>, argument: Piece<'a>) -> Result<Keyword<'a>, Problem> {
+fn keyword<'a>(
+    word: Piece<'a>,
+    argument: Piece<'a>,
+    options: LoadOptions,
+) -> Result<Keyword<'a>, Problem> {
     let name = word.text;
     if !KEYWORDS.contains(&name) {
-        return Err(unknown(word));
+        return Err(unknown(word, options));
     }
     if argument.is_empty() {
-        let help = format!("write {name} and its value, see syslog.conf(5)");
+        let help = format!("write {name} and its value, see syslog.conf(5), KEYWORDS");
         return Err(word.error("E105", format!("{name} has no value, line ignored"), help));
     }
     let bad = |message: String, help: &str| {
@@ -120,9 +125,9 @@ fn keyword<'a>(word: Piece<'a>, argument: Piece<'a>) -> Result<Keyword<'a>, Prob
 /// From what every receiver takes (RFC 5426 3.2) to what IPv4 can carry.
 const UDP_SIZES: std::ops::RangeInclusive<usize> = 480..=65_507;
 
-fn unknown(word: Piece<'_>) -> Problem {
+fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
     let name = word.text;
-    if is_facility(name) {
+    if is_facility(name, options) {
         let message = format!("no priority in selector {}, rule ignored", quoted(name));
         return word.error(
             "E101",
@@ -140,7 +145,7 @@ fn unknown(word: Piece<'_>) -> Problem {
     let near = suggestion(name, KEYWORDS);
     let message = format!("unknown keyword {}, line ignored", quoted(name));
     let help = format!(
-        "{near}a rule begins with facility.priority, keywords are listed in syslog.conf(5)"
+        "{near}a rule begins with facility.priority, keywords are listed in syslog.conf(5), KEYWORDS"
     );
     word.error("E105", message, help)
 }
@@ -183,7 +188,7 @@ mod tests {
                 Keyword::Include(Piece::new("/etc/syslog.d/*.conf")),
             ),
         ] {
-            let got = parse(Piece::new(line)).and_then(Result::ok);
+            let got = parse(Piece::new(line), LoadOptions::default()).and_then(Result::ok);
             assert_eq!(got, Some(want), "{line}");
         }
     }
@@ -203,10 +208,10 @@ mod tests {
             ("mail /var/log/x", "E101"),
             ("tls_ca = \"x\"", "E110"),
         ] {
-            let got =
-                parse(Piece::new(line)).and_then(|result| result.err().map(|error| error.code));
+            let got = parse(Piece::new(line), LoadOptions::default())
+                .and_then(|result| result.err().map(|error| error.code));
             assert_eq!(got, Some(code), "{line}");
         }
-        assert!(parse(Piece::new("mail.* /f")).is_none());
+        assert!(parse(Piece::new("mail.* /f"), LoadOptions::default()).is_none());
     }
 }

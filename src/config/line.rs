@@ -8,12 +8,14 @@
 //! ```
 //!
 //! A comment inside a continued line is skipped, a blank line ends it. Block and filter lines are not
-//! continued (sysklogd). CR before LF is dropped.
+//! continued (sysklogd). CR before LF is dropped. The BSDs continue nothing, and FreeBSD begins a comment
+//! at any `#` that has no backslash before it.
 
 use std::ops::Range;
 
 use super::Span;
 use super::diagnostic::octets;
+use super::grammar::{Comments, LoadOptions};
 use super::piece::BLANKS;
 
 /// A logical line, with the way back to the file.
@@ -21,6 +23,8 @@ use super::piece::BLANKS;
 pub(super) struct Line {
     /// The characters, continuations joined, blanks at both ends removed.
     pub(super) text: String,
+    /// Whether blanks stand before it in the file.
+    pub(super) indented: bool,
     file: u32,
     /// Where each physical part begins: offset in `text`, offset in the file.
     parts: Vec<(usize, usize)>,
@@ -64,10 +68,24 @@ impl Line {
         self.text.push_str(text);
         self.end = source + text.len();
     }
+
+    /// Takes what stands before a `#`; `\#` is a `#`.
+    fn push_uncommented(&mut self, content: &str, source: usize) {
+        let mut from = 0;
+        for (at, _) in content.match_indices('#') {
+            let before = content.get(from..at).unwrap_or("");
+            match before.strip_suffix('\\') {
+                Some(before) => self.push(before, source + from),
+                None => return self.push(before.trim_end_matches(BLANKS), source + from),
+            }
+            from = at;
+        }
+        self.push(content.get(from..).unwrap_or(""), source + from);
+    }
 }
 
 /// The logical lines of a file, without blank lines and comments.
-pub(super) fn lines(file: u32, text: &str) -> Vec<Line> {
+pub(super) fn lines(file: u32, text: &str, options: LoadOptions) -> Vec<Line> {
     let mut found = Vec::new();
     let mut open: Option<Line> = None;
     let mut next = 0;
@@ -84,12 +102,13 @@ pub(super) fn lines(file: u32, text: &str) -> Vec<Line> {
             found.extend(open.take());
             continue;
         }
-        if is_comment(content) {
+        if is_comment(content, options) {
             continue;
         }
         let first = open.is_none();
         let line = open.get_or_insert_with(|| Line {
             file,
+            indented: physical.starts_with(BLANKS),
             ..Line::default()
         });
         if first && content.starts_with(BLOCK) {
@@ -97,9 +116,14 @@ pub(super) fn lines(file: u32, text: &str) -> Vec<Line> {
             found.extend(open.take());
             continue;
         }
+        if options.comments() == Comments::Anywhere {
+            line.push_uncommented(content, source);
+            found.extend(open.take());
+            continue;
+        }
         let (content, continued) = match content.strip_suffix('\\') {
-            Some(before) => (before, true),
-            None => (content, false),
+            Some(before) if options.continues_lines() => (before, true),
+            Some(_) | None => (content, false),
         };
         let gap = !first && left.len() < physical.len() && !line.text.ends_with(JOINED);
         if gap && !line.text.ends_with(BLANKS) {
@@ -122,10 +146,13 @@ const JOINED: [char; 2] = [';', ','];
 ///
 /// sysklogd and FreeBSD take `#!`, `#+`, `#-`, `#:` for blocks whatever follows, so that `#-----` sets a
 /// filter. We ask for the shape of a block: a list of names without blanks, or `#:property, op, "value"`.
-fn is_comment(content: &str) -> bool {
+fn is_comment(content: &str, options: LoadOptions) -> bool {
     let Some(rest) = content.strip_prefix('#') else {
         return false;
     };
+    if !rest.starts_with(options.hidden_blocks()) {
+        return true;
+    }
     let mut characters = rest.chars();
     match characters.next() {
         Some('!') => !is_name_list(characters.as_str().trim_start_matches(['+', '-'])),
@@ -150,6 +177,7 @@ fn is_filter(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Dialect;
 
     #[test]
     fn section_3_lines_are_joined_stripped_and_counted() {
@@ -169,7 +197,10 @@ mod tests {
                 &[":msg, contains, \"x\\", "mail.* /f"],
             ),
         ] {
-            let got: Vec<String> = lines(0, text).into_iter().map(|line| line.text).collect();
+            let got: Vec<String> = lines(0, text, LoadOptions::default())
+                .into_iter()
+                .map(|line| line.text)
+                .collect();
             assert_eq!(got, want, "{text:?}");
         }
     }
@@ -192,14 +223,43 @@ mod tests {
             ("# text", true),
             ("#", true),
         ] {
-            assert_eq!(is_comment(line), comment, "{line}");
+            assert_eq!(is_comment(line, LoadOptions::default()), comment, "{line}");
         }
+    }
+
+    #[test]
+    fn section_3_each_family_cuts_lines_its_way() {
+        use Dialect::{Freebsd, Inetutils, Netbsd, Openbsd, Sysklogd};
+        for (dialect, text, want) in [
+            (Freebsd, "a.b;\\\nc.d /f", &["a.b;\\", "c.d /f"][..]),
+            (Openbsd, "a.b /f\\\nc.d /g", &["a.b /f\\", "c.d /g"]),
+            (Inetutils, "a.b;\\\nc.d /f", &["a.b;c.d /f"]),
+            (Freebsd, "a.b /f# note", &["a.b /f"]),
+            (Freebsd, "a.b /f\\#1 # note", &["a.b /f#1"]),
+            (Sysklogd, "a.b /f#1 # note", &["a.b /f#1 # note"]),
+            (
+                Freebsd,
+                "#:msg, contains, \"#\"",
+                &["#:msg, contains, \"#\""],
+            ),
+            (Openbsd, "#!prog\n#+host\n#-host", &[]),
+            (Netbsd, "#!prog\n#:*", &["#!prog"]),
+            (Inetutils, "#!prog\n#+host", &["#!prog"]),
+        ] {
+            let found = lines(0, text, dialect.into()).into_iter();
+            let got: Vec<String> = found.map(|line| line.text).collect();
+            assert_eq!(got, want, "{dialect:?} {text:?}");
+        }
+        let text = "a.b /f\\#1";
+        let line = &lines(0, text, Freebsd.into())[0];
+        let span = line.span(6..7);
+        assert_eq!(&text[span.start as usize..span.end as usize], "#");
     }
 
     #[test]
     fn a_range_of_a_joined_line_leads_back_to_the_file() {
         let text = "a.b;\\\n\tc.d\t/f\n";
-        let line = &lines(0, text)[0];
+        let line = &lines(0, text, LoadOptions::default())[0];
         for (range, want) in [(0..3, "a.b"), (4..7, "c.d"), (8..10, "/f")] {
             let span = line.span(range);
             assert_eq!(&text[span.start as usize..span.end as usize], want);

@@ -10,12 +10,14 @@ use super::condition::Blocks;
 use super::diagnostic::{Diagnostic, Severity, Sources, octets};
 use super::files::{Files, Found, LoadError};
 use super::foreign;
+use super::grammar::{Algebra, Comments, LoadOptions};
 use super::keyword::{self, Keyword};
 use super::line::{Line, lines};
 use super::piece::{BLANKS, Piece, Problem};
-use super::selector;
+use super::selector::{self, Selection};
 use super::size::DEFAULT_ROTATE_COUNT;
 use super::{Config, ListenDecl, Rotation, RuleDecl, Span};
+use crate::pri::Pri;
 
 /// What a load gave.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,8 @@ pub struct Loaded {
     pub config: Config,
     /// What was not, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
+    /// Warnings for `--check` alone: a daemon that starts does not tell of them.
+    pub suspicions: Vec<Diagnostic>,
     /// The texts that the spans point into.
     pub sources: Sources,
 }
@@ -43,8 +47,8 @@ impl Loaded {
 ///
 /// The main file cannot be read or is not trusted: the caller may go on with [`builtin`]. Everything else is
 /// a diagnostic.
-pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let mut loader = Loader::new(Files::Disk);
+pub fn load(path: &Path, options: LoadOptions) -> Result<Loaded, LoadError> {
+    let mut loader = Loader::new(Files::Disk, options);
     let text = Files::Disk.read(path)?;
     loader.file(path, &text);
     Ok(loader.finish())
@@ -57,7 +61,12 @@ pub fn parse_str(name: &str, text: &str) -> Loaded {
 
 /// Reads the first of some files in memory; includes are looked for among all of them.
 pub fn parse_files(files: &[(&str, &str)]) -> Loaded {
-    let mut loader = Loader::new(Files::Memory(files));
+    parse_files_as(LoadOptions::default(), files)
+}
+
+/// The same, as another family or with other options.
+pub fn parse_files_as(options: LoadOptions, files: &[(&str, &str)]) -> Loaded {
+    let mut loader = Loader::new(Files::Memory(files), options);
     if let Some((name, text)) = files.first() {
         loader.file(Path::new(name), text.as_bytes());
     }
@@ -71,6 +80,7 @@ pub fn builtin() -> Loaded {
 
 struct Loader<'a> {
     files: Files<'a>,
+    options: LoadOptions,
     loaded: Loaded,
     drafts: Vec<Draft>,
     rotate_size: Option<u64>,
@@ -83,9 +93,10 @@ const DEEPEST: usize = 16;
 const MOST_FILES: usize = 1000;
 
 impl<'a> Loader<'a> {
-    fn new(files: Files<'a>) -> Self {
+    fn new(files: Files<'a>, options: LoadOptions) -> Self {
         Self {
             files,
+            options,
             loaded: Loaded::default(),
             drafts: Vec::new(),
             rotate_size: None,
@@ -99,8 +110,15 @@ impl<'a> Loader<'a> {
         let size = self.rotate_size.filter(|size| *size > 0);
         let rotation = size.map(|size| Rotation { size, count });
         self.loaded.config.settings.rotation = rotation;
+        let drafts = if self.options.merges_rules() {
+            check::merge(self.drafts)
+        } else {
+            self.drafts
+        };
         self.loaded.config.rules =
-            check::settle(self.drafts, rotation, count, &mut self.loaded.diagnostics);
+            check::settle(drafts, rotation, count, &mut self.loaded.diagnostics);
+        let unreachable = check::unreachable(&self.loaded.config.rules);
+        self.loaded.diagnostics.extend(unreachable);
         self.loaded
             .diagnostics
             .sort_by_key(|found| (found.span.file, found.span.start));
@@ -116,7 +134,7 @@ impl<'a> Loader<'a> {
         self.chain
             .push((path.to_owned(), self.files.canonical(path)));
         let mut blocks = Blocks::default();
-        for line in lines(file, &text) {
+        for line in lines(file, &text, self.options) {
             if is_text(&line, &undecodable) {
                 self.line(&line, &mut blocks);
             } else {
@@ -137,8 +155,8 @@ impl<'a> Loader<'a> {
             return self.report(line, problem);
         }
         let mut problems = Vec::new();
-        if blocks.read(piece, &mut problems).is_none() {
-            match keyword::parse(piece.without_comment()) {
+        if blocks.read(piece, self.options, &mut problems).is_none() {
+            match keyword::parse(piece.without_comment(), self.options) {
                 Some(Ok(keyword)) => self.keyword(keyword, line),
                 Some(Err(problem)) => problems.push(problem),
                 None => self.rule(piece, line, blocks, &mut problems),
@@ -158,15 +176,24 @@ impl<'a> Loader<'a> {
     ) {
         let end = piece.split_at(piece.text.len()).1;
         let (selector, rest) = piece.split_once(&BLANKS).unwrap_or((piece, end));
-        let action = rest.without_comment().trim();
-        if let Some(problem) = blank_in_selector(selector, action) {
+        let action = self.without_comment(rest, problems).trim();
+        let refused = self
+            .no_rule_here(piece, line)
+            .or_else(|| blank_in_selector(selector, action, self.options));
+        if let Some(problem) = refused {
             problems.push(problem);
             return;
         }
-        let selection =
-            selector::parse(selector, problems).map_err(|problem| problems.push(problem));
+        let selection = selector::parse(selector, self.options, problems)
+            .map_err(|problem| problems.push(problem));
+        if let Ok(selection) = &selection
+            && let Some(problem) = differs(selector, selection, self.options)
+        {
+            self.loaded.suspicions.push(diagnostic(line, problem));
+        }
         let action_range = action.range();
-        let action = action::parse(action, problems).map_err(|problem| problems.push(problem));
+        let action =
+            action::parse(action, self.options, problems).map_err(|problem| problems.push(problem));
         if let (Ok(selection), Ok(action), Some(conditions)) =
             (selection, action, blocks.conditions())
         {
@@ -175,6 +202,7 @@ impl<'a> Loader<'a> {
                     selector: selection.pris,
                     marks: selection.marks,
                     conditions,
+                    then: blocks.then(),
                     destination: action.destination,
                     format: action.format,
                     settings: action.settings,
@@ -185,6 +213,51 @@ impl<'a> Loader<'a> {
                 sync_said: action.sync_said,
             });
         }
+    }
+
+    /// What a BSD does not read as a rule, although it looks like one.
+    fn no_rule_here(&self, piece: Piece<'_>, line: &Line) -> Option<Problem> {
+        let family = self.options.dialect.name();
+        if line.indented && !self.options.indents_rules() {
+            let message =
+                format!("an indented rule takes nothing under --compat={family}, ignored");
+            return Some(piece.error("E101", message, "remove the blanks before it"));
+        }
+        if piece.text.ends_with('\\') && !self.options.continues_lines() {
+            let last = piece.split_at(piece.text.len() - 1).1;
+            let message =
+                format!("a backslash continues no line under --compat={family}, rule ignored");
+            return Some(last.error("E101", message, "write the rule on one line"));
+        }
+        None
+    }
+
+    fn without_comment<'p>(&self, rest: Piece<'p>, problems: &mut Vec<Problem>) -> Piece<'p> {
+        let kept = rest.without_comment();
+        match self.options.comments() {
+            // The lines were cut already.
+            Comments::Anywhere => return rest,
+            Comments::AfterBlank => {}
+            Comments::Nowhere => {
+                let comment = rest.split_at(kept.text.len()).1;
+                let is_command =
+                    self.options.pipes_to_commands() && kept.trim().text.starts_with('|');
+                if is_command {
+                    return rest;
+                }
+                if !comment.is_empty() {
+                    let family = self.options.dialect.name();
+                    let message =
+                        format!("--compat={family} would take this comment for part of the action");
+                    problems.push(comment.warning(
+                        "W014",
+                        message,
+                        "put it on a line of its own; here it is left out",
+                    ));
+                }
+            }
+        }
+        kept
     }
 
     fn keyword(&mut self, keyword: Keyword<'_>, line: &Line) {
@@ -282,24 +355,56 @@ impl<'a> Loader<'a> {
     }
 
     fn report(&mut self, line: &Line, problem: Problem) {
-        self.loaded.diagnostics.push(Diagnostic {
-            severity: problem.severity,
-            code: problem.code,
-            message: problem.message,
-            span: line.span(problem.range),
-            help: problem.help,
-            secondary: Vec::new(),
-        });
+        self.loaded.diagnostics.push(diagnostic(line, problem));
     }
 }
 
+fn diagnostic(line: &Line, problem: Problem) -> Diagnostic {
+    Diagnostic {
+        severity: problem.severity,
+        code: problem.code,
+        message: problem.message,
+        span: line.span(problem.range),
+        help: problem.help,
+        secondary: Vec::new(),
+    }
+}
+
+/// `*.=info;*.=notice`: a selector that the other algebra reads differently.
+fn differs(selector: Piece<'_>, selection: &Selection, options: LoadOptions) -> Option<Problem> {
+    let example = Pri::all()
+        .find(|pri| selection.pris.contains(*pri) != selection.elsewhere.contains(*pri))?;
+    let others = match options.algebra() {
+        Algebra::Linux => {
+            "the BSDs, where the last selector that names a facility replaces the others"
+        }
+        Algebra::Bsd => "Linux, where each selector adds to or takes from those before it",
+    };
+    let takes = if selection.pris.contains(example) {
+        "does not take"
+    } else {
+        "takes"
+    };
+    let message = format!(
+        "this selector {takes} {}.{} on {}",
+        example.facility().name(),
+        example.severity().name(),
+        others.split(',').next().unwrap_or(others),
+    );
+    Some(selector.warning("W013", message, format!("it differs on {others}")))
+}
+
 /// `mail.info; news.info /f`: the classic mistake, which other daemons take for users.
-fn blank_in_selector(selector: Piece<'_>, action: Piece<'_>) -> Option<Problem> {
+fn blank_in_selector(
+    selector: Piece<'_>,
+    action: Piece<'_>,
+    options: LoadOptions,
+) -> Option<Problem> {
     let action = action.strip_prefix(";").map_or(action, Piece::trim);
     let (next, more) = action.split_once(&BLANKS)?;
     let path = next.text.starts_with(['/', '-', '|', '@']);
     let looks = next.text.contains('.') && !path && !more.trim().is_empty();
-    if !looks || selector::parse(next, &mut Vec::new()).is_err() {
+    if !looks || selector::parse(next, options, &mut Vec::new()).is_err() {
         return None;
     }
     let gap = Piece {

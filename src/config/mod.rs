@@ -19,11 +19,14 @@ pub mod diagnostic;
 mod display;
 mod files;
 mod foreign;
+mod grammar;
 mod keyword;
 mod line;
 mod listen;
 mod load;
+mod pattern;
 mod piece;
+mod readers;
 mod selector;
 mod size;
 #[cfg(test)]
@@ -31,17 +34,18 @@ mod tests;
 mod vocabulary;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::format::Escape;
 use crate::pri::PriSet;
 
-pub use check::warnings_with_filesystem;
+pub use check::warnings_for_check;
 pub use files::LoadError;
+pub use grammar::LoadOptions;
 pub use listen::{bind_addresses, listen_addresses};
-pub use load::{Loaded, builtin, load, parse_files, parse_str};
+pub use load::{Loaded, builtin, load, parse_files, parse_files_as, parse_str};
 pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
 pub use vocabulary::vocabulary;
 
@@ -76,6 +80,8 @@ pub struct RuleDecl {
     pub marks: bool,
     /// The blocks and the property filter in force; all of them must hold.
     pub conditions: Vec<Condition>,
+    /// What becomes of the rules below, once this one took a message.
+    pub then: Then,
     /// Where matching messages go.
     pub destination: Destination,
     /// In which form.
@@ -88,13 +94,23 @@ pub struct RuleDecl {
     pub action_span: Span,
 }
 
+/// Whether the rules below a rule are asked about a message that it took.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Then {
+    /// They are.
+    #[default]
+    Continue,
+    /// They are not: it stands in a quick block, `!!prog` or `++host`.
+    Stop,
+}
+
 /// A program block, host block, or property filter.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// `!prog,…` and `!-prog,…`: exact names, case matters.
+    /// `!prog,…` and `!-prog,…`: case matters.
     Program {
         /// The names.
-        names: Vec<String>,
+        names: Vec<ProgramName>,
         /// `!-`: all programs but these.
         exclude: bool,
     },
@@ -116,13 +132,24 @@ pub enum Condition {
     },
 }
 
+/// A name in a program block.
+#[derive(Clone, Debug)]
+pub enum ProgramName {
+    /// The name as it stands.
+    Exact(String),
+    /// A shell pattern, compiled.
+    Pattern(regex::bytes::Regex),
+}
+
 /// A name in a host block.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum HostName {
     /// `@`: this host, whatever its name is at the time.
     Local,
     /// A name, in lower case.
     Named(String),
+    /// A shell pattern without regard to case, compiled.
+    Pattern(regex::bytes::Regex),
 }
 
 /// The part of a message that a property filter looks at.
@@ -171,6 +198,8 @@ pub enum Destination {
     File(PathBuf),
     /// `|/path`.
     Fifo(PathBuf),
+    /// `|command` under the BSDs: a program that reads lines, started by sh(1).
+    Command(String),
     /// `/dev/console`, `/dev/tty…`, `/dev/pts/…`.
     Terminal(PathBuf),
     /// `root,joe`: the terminals where these users are logged in.
@@ -190,6 +219,39 @@ pub struct Remote {
     pub port: u16,
     /// How it is reached.
     pub transport: Transport,
+    /// `@udp4://`, `@tcp6://`: by this version of IP alone.
+    pub version: Option<IpVersion>,
+    /// How datagrams to a group leave; of no effect elsewhere.
+    pub multicast: Multicast,
+}
+
+/// `iface=` and `ttl=`: how datagrams to a multicast group leave.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Multicast {
+    /// The interface; `None` is the kernel's choice.
+    pub interface: Option<String>,
+    /// How many routers may pass them on; `None` is the kernel's 1.
+    pub ttl: Option<u8>,
+}
+
+impl Remote {
+    /// Whether it may be reached at this address.
+    pub fn may_be_at(&self, address: IpAddr) -> bool {
+        match self.version {
+            None => true,
+            Some(IpVersion::V4) => address.is_ipv4(),
+            Some(IpVersion::V6) => address.is_ipv6(),
+        }
+    }
+}
+
+/// A version of the internet protocol.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// How a remote is reached.

@@ -1,12 +1,14 @@
-//! A selector: `auth,authpriv.*;mail.!=debug` in, the PRIs that it takes out.
-//!
-//! The Linux algebra: the set starts empty, and each `facilities.severity` changes it, from left to right.
+//! A selector: `auth,authpriv.*;auth.!=debug` in, the PRIs that it takes out.
 //!
 //! ```text
-//! f.l    adds l and all above     f.!l    takes them away     f.*     adds all
-//! f.=l   adds l                   f.!=l   takes it away       f.none  takes all away
+//! f.l    l and all above    f.=l   l alone    f.<=l   l and all below    f.*   all
+//! f.!…   all but these      f.none none
 //! ```
+//!
+//! By the Linux algebra the set starts empty, and each part adds to it, or with `!` and `none` takes from it.
+//! By the BSD algebra each part replaces what was said of its facilities before.
 
+use super::grammar::{Algebra, LoadOptions, Operators};
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
 use crate::pri::{Facility, Pri, PriSet, Severity};
 
@@ -17,6 +19,8 @@ pub(super) struct Selection {
     pub(super) pris: PriSet,
     /// Our own "-- MARK --", which is `mark.info` and has no PRI of its own.
     pub(super) marks: bool,
+    /// The PRIs that it takes by the other algebra.
+    pub(super) elsewhere: PriSet,
 }
 
 /// A facility of a selector: one of the 24, or our own.
@@ -26,22 +30,23 @@ enum Source {
     Mark,
 }
 
-/// What a severity does to a facility.
+/// What stands after the dot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Operation {
-    InsertFrom(Severity),
-    Insert(Severity),
-    RemoveFrom(Severity),
-    Remove(Severity),
-    Fill,
-    Clear,
+struct Term {
+    /// One bit for each severity, emerg the lowest.
+    severities: u8,
+    /// `!` or `none`.
+    negated: bool,
+    /// `none`.
+    none: bool,
 }
 
-/// The two sets while they are built; `mark` uses the slot of syslog in a set of its own.
-#[derive(Default)]
+/// The sets while they are built; `mark` uses the slot of syslog in a set of its own.
 struct Sets {
+    options: LoadOptions,
     pris: PriSet,
     mark: PriSet,
+    elsewhere: PriSet,
     silenced: Vec<Facility>,
 }
 
@@ -52,9 +57,16 @@ struct Sets {
 /// The first piece that is no selector, with the nearest word that would be.
 pub(super) fn parse(
     selector: Piece<'_>,
+    options: LoadOptions,
     warnings: &mut Vec<Problem>,
 ) -> Result<Selection, Problem> {
-    let mut sets = Sets::default();
+    let mut sets = Sets {
+        options,
+        pris: PriSet::EMPTY,
+        mark: PriSet::EMPTY,
+        elsewhere: PriSet::EMPTY,
+        silenced: Vec::new(),
+    };
     let mut any = false;
     for part in selector.split(';').map(Piece::trim) {
         let mut rest = part;
@@ -85,13 +97,16 @@ pub(super) fn parse(
     let selection = Selection {
         pris: sets.pris,
         marks,
+        elsewhere: sets.elsewhere,
     };
     if selection.pris.is_empty() && sets.mark.is_empty() {
-        warnings.push(selector.warning(
-            "W001",
-            "this selector takes no message at all",
-            "selectors work from left to right: take something first, such as mail.*;mail.!err",
-        ));
+        let help = match options.algebra() {
+            Algebra::Linux => {
+                "selectors work from left to right: take something first, such as mail.*;mail.!err"
+            }
+            Algebra::Bsd => "the last selector that names a facility decides about it",
+        };
+        warnings.push(selector.warning("W001", "this selector takes no message at all", help));
     }
     Ok(selection)
 }
@@ -117,7 +132,7 @@ fn apply(
     sets: &mut Sets,
     warnings: &mut Vec<Problem>,
 ) -> Result<(), Problem> {
-    let operation = operation(severity, warnings)?;
+    let term = term(severity, sets.options, warnings)?;
     let mut named = false;
     for name in facilities
         .split(',')
@@ -126,11 +141,7 @@ fn apply(
     {
         named = true;
         if name.text == "*" {
-            if matches!(
-                operation,
-                Operation::InsertFrom(_) | Operation::Insert(_) | Operation::Fill
-            ) && !sets.silenced.is_empty()
-            {
+            if !term.negated && !sets.silenced.is_empty() {
                 let lost: Vec<&str> = sets.silenced.drain(..).map(Facility::name).collect();
                 warnings.push(name.warning(
                     "W002",
@@ -139,16 +150,18 @@ fn apply(
                 ));
             }
             for facility in Facility::ALL {
-                sets.apply(Source::Facility(facility), operation);
+                sets.apply(Source::Facility(facility), term);
             }
-            sets.apply(Source::Mark, operation);
+            if sets.options.star_takes_marks() {
+                sets.apply(Source::Mark, term);
+            }
             continue;
         }
-        let source = source(name, warnings)?;
-        if let (Source::Facility(facility), Operation::Clear) = (source, operation) {
+        let source = source(name, sets.options, warnings)?;
+        if let (Source::Facility(facility), true) = (source, term.none && term.negated) {
             sets.silenced.push(facility);
         }
-        sets.apply(source, operation);
+        sets.apply(source, term);
     }
     if named {
         return Ok(());
@@ -161,38 +174,53 @@ fn apply(
 }
 
 impl Sets {
-    fn apply(&mut self, source: Source, operation: Operation) {
-        let (set, facility) = match source {
-            Source::Facility(facility) => (&mut self.pris, facility),
-            Source::Mark => (&mut self.mark, Facility::Syslog),
-        };
-        match operation {
-            Operation::InsertFrom(severity) => set.insert_from(facility, severity),
-            Operation::Insert(severity) => set.insert(facility, severity),
-            Operation::RemoveFrom(severity) => set.remove_from(facility, severity),
-            Operation::Remove(severity) => set.remove(facility, severity),
-            Operation::Fill => set.fill(facility),
-            Operation::Clear => set.clear(facility),
+    fn apply(&mut self, source: Source, term: Term) {
+        let algebra = self.options.algebra();
+        match source {
+            Source::Facility(facility) => {
+                combine(&mut self.pris, facility, term, algebra);
+                combine(&mut self.elsewhere, facility, term, algebra.other());
+            }
+            Source::Mark => combine(&mut self.mark, Facility::Syslog, term, algebra),
         }
     }
 }
 
-fn operation(piece: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Operation, Problem> {
+fn combine(set: &mut PriSet, facility: Facility, term: Term, algebra: Algebra) {
+    for severity in Severity::ALL {
+        let named = term.severities & bit(severity) != 0;
+        let taken = match algebra {
+            Algebra::Bsd => Some(named != term.negated),
+            Algebra::Linux => named.then_some(!term.negated),
+        };
+        match taken {
+            Some(true) => set.insert(facility, severity),
+            Some(false) => set.remove(facility, severity),
+            None => {}
+        }
+    }
+}
+
+fn bit(severity: Severity) -> u8 {
+    1 << severity as u8
+}
+
+fn term(
+    piece: Piece<'_>,
+    options: LoadOptions,
+    warnings: &mut Vec<Problem>,
+) -> Result<Term, Problem> {
     let piece = piece.trim();
     let (negated, rest) = piece
         .strip_prefix("!")
         .map_or((false, piece), |rest| (true, rest));
-    let (exact, name) = rest
-        .strip_prefix("=")
-        .map_or((false, rest), |rest| (true, rest));
-    if name.text.starts_with(['<', '>']) {
-        return Err(name.error(
-            "E101",
-            "priority comparisons with < and > are FreeBSD's, rule ignored",
-            "\"mail.err\" is err and above, \"mail.=err\" err alone, \"mail.*;mail.!err\" below err",
-        ));
-    }
-    if exact && name.text == "*" {
+    let length = rest
+        .text
+        .find(|c| !COMPARISONS.contains(&c))
+        .unwrap_or(rest.text.len());
+    let (comparison, name) = rest.split_at(length);
+    refuse_operators(piece, comparison, negated, options)?;
+    if comparison.text == "=" && name.text == "*" && options.algebra() == Algebra::Linux {
         warnings.push(piece.warning(
             "W009",
             format!(
@@ -202,24 +230,72 @@ fn operation(piece: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Operation,
             "write it without \"=\"",
         ));
     }
-    Ok(match (name.text.to_ascii_lowercase().as_str(), negated) {
-        ("*", false) | ("none", true) => Operation::Fill,
-        ("*", true) | ("none", false) => Operation::Clear,
+    let all = |negated, none| Term {
+        severities: u8::MAX,
+        negated,
+        none,
+    };
+    Ok(match name.text.to_ascii_lowercase().as_str() {
+        "*" => all(negated, false),
+        "none" => all(!negated, true),
         _ => {
-            let severity = severity(name)?;
-            match (negated, exact) {
-                (false, false) => Operation::InsertFrom(severity),
-                (false, true) => Operation::Insert(severity),
-                (true, false) => Operation::RemoveFrom(severity),
-                (true, true) => Operation::Remove(severity),
+            let severity = severity(name, options)?;
+            let by_default = if options.exact { "=" } else { "=>" };
+            let signs = match comparison.text {
+                "" => by_default,
+                signs => signs,
+            };
+            let holds = |candidate: &Severity| {
+                signs.contains(match candidate.cmp(&severity) {
+                    // More urgent is a smaller number, and ">" to an operator.
+                    std::cmp::Ordering::Less => '>',
+                    std::cmp::Ordering::Equal => '=',
+                    std::cmp::Ordering::Greater => '<',
+                })
+            };
+            let severities = Severity::ALL.into_iter().filter(holds).map(bit).sum();
+            Term {
+                severities,
+                negated,
+                none: false,
             }
         }
     })
 }
 
-fn severity(name: Piece<'_>) -> Result<Severity, Problem> {
+const COMPARISONS: [char; 3] = ['<', '=', '>'];
+
+/// The operators that this family does not have.
+fn refuse_operators(
+    piece: Piece<'_>,
+    comparison: Piece<'_>,
+    negated: bool,
+    options: LoadOptions,
+) -> Result<(), Problem> {
+    let family = options.dialect.name();
+    match options.operators() {
+        Operators::Compare => Ok(()),
+        Operators::Equal if !comparison.text.contains(['<', '>']) => Ok(()),
+        Operators::Equal => Err(comparison.error(
+            "E101",
+            format!("--compat={family} knows no comparisons with < and >, rule ignored"),
+            "\"mail.err\" is err and above, \"mail.=err\" err alone, \"mail.*;mail.!err\" below err",
+        )),
+        Operators::None if !negated && comparison.is_empty() => Ok(()),
+        Operators::None => Err(piece.error(
+            "E101",
+            format!(
+                "unknown priority {}: --compat={family} has no operators, rule ignored",
+                quoted(piece.text)
+            ),
+            "write the priority alone, such as mail.err for err and above, see syslog.conf(5), SELECTORS",
+        )),
+    }
+}
+
+fn severity(name: Piece<'_>, options: LoadOptions) -> Result<Severity, Problem> {
     let word = name.text.to_ascii_lowercase();
-    if is_number(&word) {
+    if is_number(&word) && options.operators() != Operators::None {
         let found = word
             .parse::<usize>()
             .ok()
@@ -240,23 +316,31 @@ fn severity(name: Piece<'_>) -> Result<Severity, Problem> {
         );
         let message = if word.is_empty() {
             "no priority after the dot, rule ignored".to_owned()
+        } else if word.starts_with('!') {
+            format!("unknown operator in {}, rule ignored", quoted(name.text))
         } else {
             format!("unknown priority {}, rule ignored", quoted(name.text))
         };
-        name.error(
-            "E101",
-            message,
-            format!("{near}priorities are listed in syslog.conf(5)"),
-        )
+        let help = if word.starts_with('!') {
+            "\"!\" comes first: mail.!=info; operators are listed in syslog.conf(5), SELECTORS"
+                .to_owned()
+        } else {
+            format!("{near}priorities are listed in syslog.conf(5), SELECTORS")
+        };
+        name.error("E101", message, help)
     })
 }
 
-fn source(name: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Source, Problem> {
+fn source(
+    name: Piece<'_>,
+    options: LoadOptions,
+    warnings: &mut Vec<Problem>,
+) -> Result<Source, Problem> {
     let word = name.text.to_ascii_lowercase();
     if word == "mark" {
         return Ok(Source::Mark);
     }
-    if is_number(&word) {
+    if is_number(&word) && options.operators() != Operators::None {
         let number = word.parse::<usize>().ok();
         let found = number.and_then(|number| Facility::ALL.get(number >> 3));
         let Some(facility) = found.copied() else {
@@ -276,47 +360,36 @@ fn source(name: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Source, Proble
         }
         return Ok(Source::Facility(facility));
     }
-    let plain = Facility::ALL
-        .into_iter()
-        .find(|facility| facility.name() == word);
-    let alias = || FACILITY_ALIASES.iter().find(|(alias, _)| *alias == word);
-    plain
-        .or_else(|| alias().map(|(_, facility)| *facility))
-        .map(Source::Facility)
-        .ok_or_else(|| {
-            let message = if name.text.contains(BLANKS) {
-                "a blank inside a selector, rule ignored".to_owned()
-            } else {
-                format!("unknown facility {}, rule ignored", quoted(name.text))
-            };
-            let known = Facility::ALL
-                .into_iter()
-                .map(Facility::name)
-                .chain(["mark"]);
-            let near = suggestion(&word, known);
-            name.error(
-                "E101",
-                message,
-                format!("{near}facilities are listed in syslog.conf(5)"),
-            )
-        })
+    let found = options.facility(&word).map(Source::Facility);
+    found.ok_or_else(|| unknown_facility(name, &word, options))
+}
+
+fn unknown_facility(name: Piece<'_>, word: &str, options: LoadOptions) -> Problem {
+    let family = options.dialect.name();
+    let message = if name.text.contains(BLANKS) {
+        "a blank inside a selector, rule ignored".to_owned()
+    } else if LoadOptions::default().facility(word).is_some() {
+        let quoted = quoted(name.text);
+        format!("unknown facility {quoted} under --compat={family}, rule ignored")
+    } else {
+        format!("unknown facility {}, rule ignored", quoted(name.text))
+    };
+    let near = suggestion(word, options.facility_names().chain(["mark"]));
+    name.error(
+        "E101",
+        message,
+        format!("{near}facilities are listed in syslog.conf(5), SELECTORS"),
+    )
 }
 
 /// Whether a word is a facility by name; `mail /f` then lacks its priority.
-pub(super) fn is_facility(word: &str) -> bool {
-    source(Piece::new(word), &mut Vec::new()).is_ok()
+pub(super) fn is_facility(word: &str, options: LoadOptions) -> bool {
+    source(Piece::new(word), options, &mut Vec::new()).is_ok()
 }
 
 fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_digit())
 }
-
-/// What else sysklogd 2 calls a facility.
-pub(super) const FACILITY_ALIASES: [(&str, Facility); 3] = [
-    ("audit", Facility::Security),
-    ("cron2", Facility::Clock),
-    ("cron_sol", Facility::Clock),
-];
 
 /// The names of severities.
 pub(super) const SEVERITIES: [(&str, Severity); 11] = [

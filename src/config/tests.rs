@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::diagnostic::Severity;
 use super::*;
+use crate::cli::Dialect;
 
 fn errors(loaded: &Loaded) -> Vec<String> {
     let found = loaded.diagnostics.iter();
@@ -21,22 +22,6 @@ fn codes(loaded: &Loaded) -> Vec<&str> {
 fn destinations(loaded: &Loaded) -> Vec<String> {
     let rules = loaded.config.rules.iter();
     rules.map(|rule| rule.destination.to_string()).collect()
-}
-
-#[test]
-fn stock_configurations_load_without_an_error() {
-    for (name, text, rules) in [
-        ("sysklogd", include_str!("tests/sysklogd.conf"), 7),
-        ("buildroot", include_str!("tests/buildroot.conf"), 4),
-        ("inetutils", include_str!("tests/inetutils.conf"), 18),
-        ("nixos", include_str!("tests/nixos.conf"), 7),
-        ("slackware", include_str!("tests/slackware.conf"), 8),
-        ("freebsd", include_str!("tests/freebsd.conf"), 10),
-    ] {
-        let loaded = parse_str(name, text);
-        assert_eq!(errors(&loaded), Vec::<String>::new(), "{name}");
-        assert_eq!(loaded.config.rules.len(), rules, "{name}");
-    }
 }
 
 #[test]
@@ -134,24 +119,27 @@ fn files_that_others_can_write_are_not_read() {
     for name in ["1.conf", "2.conf", ".3.conf", "4.txt"] {
         fs::write(sub.join(name), format!("mail.* /{name}\n")).expect("written");
     }
-    let loaded = load(&main).expect("readable");
+    let loaded = load(&main, LoadOptions::default()).expect("readable");
     assert_eq!(destinations(&loaded), ["/a", "/1.conf", "/2.conf"]);
 
     fs::set_permissions(sub.join("1.conf"), fs::Permissions::from_mode(0o666)).expect("changed");
-    let loaded = load(&main).expect("readable");
+    let loaded = load(&main, LoadOptions::default()).expect("readable");
     assert_eq!(
         (destinations(&loaded), codes(&loaded)),
         (vec!["/a".into(), "/2.conf".into()], vec!["E106"])
     );
 
     fs::set_permissions(&main, fs::Permissions::from_mode(0o666)).expect("changed");
-    assert!(matches!(load(&main), Err(LoadError::Untrusted { .. })));
     assert!(matches!(
-        load(&directory.path().join("no")),
+        load(&main, LoadOptions::default()),
+        Err(LoadError::Untrusted { .. })
+    ));
+    assert!(matches!(
+        load(&directory.path().join("no"), LoadOptions::default()),
         Err(LoadError::Unreadable { .. })
     ));
     assert!(
-        load(std::path::Path::new("/dev/null")).is_ok(),
+        load(std::path::Path::new("/dev/null"), LoadOptions::default()).is_ok(),
         "an empty configuration on purpose"
     );
 }
@@ -165,7 +153,7 @@ fn lines_that_are_not_text_are_left_out_one_by_one() {
         b"# caf\xe9\nmail.* /caf\xe9\nnews.* /\xc3\xa9\nkern.* /a\0b\nauht.* /x\n",
     )
     .expect("written");
-    let loaded = load(&main).expect("readable");
+    let loaded = load(&main, LoadOptions::default()).expect("readable");
     assert_eq!(
         (destinations(&loaded), codes(&loaded)),
         (vec!["/é".into()], vec!["E107", "E107", "E101"])
@@ -247,7 +235,7 @@ fn directories_are_looked_at_only_when_asked() {
         "mail.* /no/such/place/mail\nnews.* /tmp/news\nkern.* root\n",
     );
     assert_eq!(codes(&loaded), [""; 0]);
-    let found = warnings_with_filesystem(&loaded);
+    let found = warnings_for_check(&loaded);
     assert_eq!(
         found.iter().map(|found| found.code).collect::<Vec<_>>(),
         ["W006"]
@@ -270,6 +258,120 @@ fn a_destination_that_is_shown_can_be_read_again() {
         let loaded = parse_str("t", &format!("mail.* {text}"));
         assert_eq!(destinations(&loaded), [text]);
         assert!(!loaded.has_errors(), "{text}");
+    }
+}
+
+fn read_as(dialect: Dialect, text: &str) -> Loaded {
+    parse_files_as(dialect.into(), &[("t", text)])
+}
+
+#[test]
+fn section_3_what_a_bsd_does_not_read_is_an_error_and_no_surprise() {
+    use Dialect::{Freebsd, Inetutils, Netbsd, Openbsd, Sysklogd};
+    for (dialect, text, codes_wanted, want) in [
+        (Sysklogd, "  mail.* /f", &[][..], &["/f"][..]),
+        (Freebsd, "  mail.* /f", &["E101"], &[]),
+        (Netbsd, "\tmail.* /f", &["E101"], &[]),
+        (Freebsd, "mail.*;\\\n news.* /f", &["E101", "E101"], &[]),
+        (Freebsd, "mail.* /f# note", &[], &["/f"]),
+        (Freebsd, "mail.* /f\\#1", &[], &["/f#1"]),
+        (Openbsd, "mail.* /f # note", &["W014"], &["/f"]),
+        (Inetutils, "mail.* /f # note", &["W014"], &["/f"]),
+        (Netbsd, "mail.* |cat # note", &[], &["|cat # note"]),
+        (Sysklogd, "mail.* |/f", &[], &["|/f"]),
+        (Inetutils, "mail.* |cat", &["E109"], &[]),
+        (Openbsd, "mail.=info /f", &["E101"], &[]),
+        (Inetutils, "ntp.info /f", &["E101"], &[]),
+    ] {
+        let loaded = read_as(dialect, text);
+        assert_eq!(codes(&loaded), codes_wanted, "{dialect:?} {text}");
+        assert_eq!(destinations(&loaded), want, "{dialect:?} {text}");
+    }
+}
+
+#[test]
+fn architecture_12_2_openbsd_makes_one_rule_of_two_for_one_target() {
+    for (dialect, text, rules, count) in [
+        (Dialect::Openbsd, "mail.err /f\nmail.crit /f", 1, 3),
+        (
+            Dialect::Openbsd,
+            "mail.err /f\nmail.none;news.crit /f",
+            1,
+            7,
+        ),
+        (Dialect::Openbsd, "mail.err /f\n!x\nmail.crit /f", 2, 4),
+        (Dialect::Openbsd, "!!x\nmail.err /f\nnews.crit /f", 2, 4),
+        (Dialect::Openbsd, "mail.err /f\nmail.crit /f;RFC5424", 2, 4),
+        (Dialect::Openbsd, "mail.err root\nmail.crit root", 2, 4),
+        (Dialect::Freebsd, "mail.err /f\nmail.crit /f", 2, 4),
+    ] {
+        let loaded = read_as(dialect, text);
+        let first = loaded.config.rules[0].selector.iter().count();
+        let got = (loaded.config.rules.len(), first);
+        assert_eq!(got, (rules, count), "{dialect:?} {text}");
+    }
+}
+
+#[test]
+fn architecture_12_4_check_names_selectors_that_differ_between_the_algebras() {
+    for (dialect, selector, want) in [
+        (
+            Dialect::Sysklogd,
+            "*.=info;*.=notice",
+            Some("does not take kern.info on the BSDs"),
+        ),
+        (
+            Dialect::Sysklogd,
+            "mail.!=info",
+            Some("takes mail.emerg on the BSDs"),
+        ),
+        (
+            Dialect::Freebsd,
+            "*.notice;mail.crit",
+            Some("takes mail.err on Linux"),
+        ),
+        (Dialect::Sysklogd, "*.info;mail.none", None),
+    ] {
+        let loaded = read_as(dialect, &format!("{selector} root"));
+        let found = loaded.suspicions.first();
+        let message = found.map(|found| found.message.trim_start_matches("this selector "));
+        assert_eq!(message, want, "{selector}");
+        let shown = loaded.diagnostics.iter().all(|found| found.code != "W013");
+        assert!(shown, "only --check tells");
+    }
+}
+
+#[test]
+fn a_rule_that_no_message_reaches_is_named() {
+    for (text, want) in [
+        ("!!a\n*.* /f\n!a\nmail.* /g", &["W016"][..]),
+        ("!!a\nmail.* /f\n!a\n*.* /g", &[]),
+        ("!!a\n*.* /f\n!b\nmail.* /g", &[]),
+        ("!a\n:programname, isequal, \"b\"\n*.* /f", &["W016"]),
+        ("!-b\n:programname, isequal, \"b\"\n*.* /f", &["W016"]),
+        ("!a,b\n:programname, isequal, \"b\"\n*.* /f", &[]),
+    ] {
+        assert_eq!(codes(&read_as(Dialect::Openbsd, text)), want, "{text}");
+    }
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_is_named_by_check() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    nix::unistd::mkfifo(path("fifo").as_str(), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    fs::write(path("file"), "").expect("written");
+    for (name, want) in [
+        ("fifo", "nobody reads FIFO"),
+        ("none", "does not exist"),
+        ("file", "is no FIFO"),
+    ] {
+        let found = warnings_for_check(&parse_str("t", &format!("mail.* |{}", path(name))));
+        let [only] = &found[..] else {
+            panic!("{name}: {found:?}");
+        };
+        assert!(only.message.contains(want), "{}", only.message);
+        assert_eq!(only.code, "W015");
     }
 }
 
@@ -323,8 +425,11 @@ fn any_configuration() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_gives_spans_in_range_and_diagnostics_that_render(text in any_configuration()) {
-        let loaded = parse_files(&[("t.conf", &text), ("a.conf", &text)]);
+    fn any_text_gives_spans_in_range_and_diagnostics_that_render(
+        text in any_configuration(),
+        (dialect, _) in prop::sample::select(&Dialect::ALL[..]),
+    ) {
+        let loaded = parse_files_as(dialect.into(), &[("t.conf", &text), ("a.conf", &text)]);
         for rule in &loaded.config.rules {
             for span in [rule.span, rule.action_span] {
                 prop_assert!(loaded.sources.text(span.file).get(span.start as usize..span.end as usize).is_some());

@@ -2,8 +2,9 @@
 
 use super::action::{ESCAPES, LAYOUTS, SYNCS, VALUED};
 use super::condition::{OPERATORS, PROPERTIES};
+use super::grammar::FACILITY_ALIASES;
 use super::keyword::KEYWORDS;
-use super::selector::{FACILITY_ALIASES, SEVERITIES};
+use super::selector::SEVERITIES;
 use crate::pri::Facility;
 
 /// Keywords, options and their values, properties, operators, facilities and severities, aliases included.

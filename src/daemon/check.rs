@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::StartError;
-use crate::config::{self, diagnostic::Severity};
+use crate::config::{self, LoadOptions, diagnostic::Severity};
 
 /// Configuration error, from sysexits(3).
 const EX_CONFIG: u8 = 78;
@@ -14,10 +14,14 @@ const EX_CONFIG: u8 = 78;
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn run(path: &Path) -> Result<ExitCode, StartError> {
-    let mut loaded = config::load(path).map_err(|error| StartError::Config(error.to_string()))?;
-    let warnings = config::warnings_with_filesystem(&loaded);
+pub fn run(path: &Path, options: LoadOptions) -> Result<ExitCode, StartError> {
+    let mut loaded =
+        config::load(path, options).map_err(|error| StartError::Config(error.to_string()))?;
+    let warnings = config::warnings_for_check(&loaded);
     loaded.diagnostics.extend(warnings);
+    loaded
+        .diagnostics
+        .sort_by_key(|found| (found.span.file, found.span.start));
     let mut stderr = io::stderr().lock();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut told = Ok(());

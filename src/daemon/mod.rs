@@ -33,6 +33,7 @@ use nix::sys::signal::Signal;
 pub use error::StartError;
 
 use crate::cli::{Arguments, DEFAULT_PID_FILE};
+use crate::config::LoadOptions;
 use crate::input::internal::Internal;
 use crate::report::{self, Report};
 use daemonise::{Ready, Side, daemonise};
@@ -48,7 +49,7 @@ use running::Running;
 /// Why the start failed; whoever waited for it was told.
 pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     if arguments.check {
-        return check::run(&arguments.config);
+        return check::run(&arguments.config, load_options(&arguments));
     }
     let try_out = try_out::prepare(&mut arguments)?;
     let ready = if arguments.foreground {
@@ -75,6 +76,11 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
             Err(error)
         }
     }
+}
+
+/// How the configuration is read.
+fn load_options(_arguments: &Arguments) -> LoadOptions {
+    LoadOptions::default()
 }
 
 /// A daemon that works.

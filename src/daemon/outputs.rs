@@ -255,6 +255,9 @@ fn open(
 fn is_console(destination: &Destination) -> bool {
     match destination {
         Destination::Terminal(_) | Destination::Users(_) | Destination::Everyone => true,
-        Destination::File(_) | Destination::Fifo(_) | Destination::Forward(_) => false,
+        Destination::File(_)
+        | Destination::Fifo(_)
+        | Destination::Command(_)
+        | Destination::Forward(_) => false,
     }
 }

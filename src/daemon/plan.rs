@@ -223,7 +223,7 @@ fn is_any_port(address: &ListenAddress) -> bool {
 fn folds(destination: &Destination, off: u8) -> bool {
     match destination {
         Destination::File(_) | Destination::Terminal(_) => off < 2,
-        Destination::Fifo(_) => off < 1,
+        Destination::Fifo(_) | Destination::Command(_) => off < 1,
         Destination::Users(_) | Destination::Everyone | Destination::Forward(_) => false,
     }
 }
@@ -243,7 +243,10 @@ fn template(rule: &RuleDecl, escape: Escape) -> Template {
                 Transport::Udp | Transport::TcpOctetCounting => Escaping::None,
             },
         },
-        Destination::File(_) | Destination::Fifo(_) | Destination::Terminal(_) => Template {
+        Destination::File(_)
+        | Destination::Fifo(_)
+        | Destination::Command(_)
+        | Destination::Terminal(_) => Template {
             layout: match layout.unwrap_or(LayoutDecl::Bsd) {
                 LayoutDecl::Bsd | LayoutDecl::Rfc3164 => Layout::Traditional,
                 LayoutDecl::Rfc5424 => Layout::Rfc5424Line,

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::StartError;
 use super::events::Event;
 use super::host::HostName;
 use super::inputs::{Common, Inputs, Opened};
@@ -13,6 +12,7 @@ use super::outputs::Outputs;
 use super::pid_file::PidFile;
 use super::plan::Plan;
 use super::statistics::Statistics;
+use super::{StartError, load_options};
 use crate::cli::Arguments;
 use crate::config::diagnostic::Severity;
 use crate::config::{self, Loaded};
@@ -130,7 +130,9 @@ impl Running {
     }
 
     fn try_reload(&mut self) -> Result<usize, String> {
-        let loaded = config::load(&self.arguments.config).map_err(|error| error.to_string())?;
+        let options = load_options(&self.arguments);
+        let loaded =
+            config::load(&self.arguments.config, options).map_err(|error| error.to_string())?;
         report(&loaded);
         let errors = loaded
             .diagnostics
@@ -217,7 +219,8 @@ impl Running {
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {
-    let loaded = config::load(&arguments.config).unwrap_or_else(|error| {
+    let options = load_options(arguments);
+    let loaded = config::load(&arguments.config, options).unwrap_or_else(|error| {
         tracing::error!("{error}; errors go to the console, panics to everyone");
         config::builtin()
     });

@@ -7,10 +7,12 @@
 //!
 //! A destination that cannot be opened is no error here: its worker tries again, and says so.
 
+pub mod command;
 pub mod compress;
 pub mod fifo;
 pub mod file;
 pub mod forward;
+mod pipe;
 pub mod place;
 pub mod repeat;
 pub mod rotate;
@@ -71,6 +73,8 @@ pub enum Sink {
     File(Box<file::File>),
     /// A named pipe.
     Fifo(fifo::Fifo),
+    /// A program that reads from a pipe.
+    Command(command::Command),
     /// A terminal, by its path.
     Terminal(terminal::Terminal),
     /// The terminals of some or all users.
@@ -94,6 +98,7 @@ impl Sink {
                 Arc::clone(&surroundings.compressor),
             ))),
             Destination::Fifo(path) => Self::Fifo(fifo::Fifo::new(path.clone())),
+            Destination::Command(command) => Self::Command(command::Command::new(command.clone())),
             Destination::Terminal(path) => Self::Terminal(terminal::Terminal::new(path.clone())),
             Destination::Users(names) => Self::Users(users::Users::named(names.clone())),
             Destination::Everyone => Self::Users(users::Users::everyone()),
@@ -110,6 +115,7 @@ impl Sink {
         match self {
             Self::File(file) => file.write(block, from),
             Self::Fifo(fifo) => fifo.write(block, from),
+            Self::Command(command) => command.write(block, from),
             Self::Terminal(terminal) => terminal.write(block, from),
             Self::Users(users) => users.write(block, from),
             Self::Forward(forward) => forward.write(block, from),
@@ -121,7 +127,11 @@ impl Sink {
         match self {
             // The first write meets the same obstacle, and tells of it.
             Self::File(file) => drop(file.prepare()),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => {}
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_) => {}
         }
     }
 
@@ -134,6 +144,7 @@ impl Sink {
                 drop(file.prepare());
             }
             Self::Fifo(fifo) => fifo.reopen(),
+            Self::Command(command) => command.reopen(),
             Self::Terminal(terminal) => terminal.reopen(),
             Self::Users(_) | Self::Forward(_) => {}
         }
@@ -143,7 +154,11 @@ impl Sink {
     pub fn rotate(&mut self) {
         match self {
             Self::File(file) => file.rotate(),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => {}
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_) => {}
         }
     }
 
@@ -151,7 +166,11 @@ impl Sink {
     pub fn update(&mut self, settings: OutputSettings) {
         match self {
             Self::File(file) => file.update(settings),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => {}
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_) => {}
         }
     }
 
@@ -162,7 +181,11 @@ impl Sink {
     pub fn sync(&mut self) -> io::Result<()> {
         match self {
             Self::File(file) => file.sync(),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => Ok(()),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_) => Ok(()),
         }
     }
 
@@ -170,7 +193,11 @@ impl Sink {
     pub fn is_unsettled(&mut self) -> bool {
         match self {
             Self::Forward(forward) => forward.is_unsettled(),
-            Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => false,
+            Self::File(_)
+            | Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_) => false,
         }
     }
 
@@ -178,7 +205,11 @@ impl Sink {
     pub fn settle(&mut self) -> Option<Stop> {
         match self {
             Self::Forward(forward) => forward.settle(),
-            Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => None,
+            Self::File(_)
+            | Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_) => None,
         }
     }
 
@@ -186,6 +217,10 @@ impl Sink {
     pub fn close(&mut self, deadline: Instant) -> usize {
         match self {
             Self::Forward(forward) => forward.close(deadline),
+            Self::Command(command) => {
+                command.close(deadline);
+                0
+            }
             Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => 0,
         }
     }
@@ -194,7 +229,11 @@ impl Sink {
     pub fn salvage(&mut self, block: &Block) -> Option<io::Result<PathBuf>> {
         match self {
             Self::File(file) => Some(file.salvage(block.octets())),
-            Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) | Self::Forward(_) => None,
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_) => None,
         }
     }
 }

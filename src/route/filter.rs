@@ -1,6 +1,6 @@
 //! The conditions of a rule, compiled: asked only after its PRI bitmap said yes.
 
-use crate::config::{Condition, HostName, Needle, Property, Test};
+use crate::config::{Condition, HostName, Needle, ProgramName, Property, Test};
 use crate::message::Message;
 
 /// What a filter may look at beside the message itself.
@@ -41,12 +41,17 @@ fn holds(condition: &Condition, message: &Message<'_>, scene: Scene<'_>) -> bool
     match condition {
         Condition::Program { names, exclude } => {
             let program = message.app_name().unwrap_or_default();
-            names.iter().any(|name| name.as_bytes() == program) != *exclude
+            let named = |name: &ProgramName| match name {
+                ProgramName::Exact(name) => name.as_bytes() == program,
+                ProgramName::Pattern(pattern) => pattern.is_match(program),
+            };
+            names.iter().any(named) != *exclude
         }
         Condition::Host { names, exclude } => {
             let named = |name: &HostName| match name {
                 HostName::Local => is_host(scene.own_name, scene.hostname),
                 HostName::Named(name) => is_host(name.as_bytes(), scene.hostname),
+                HostName::Pattern(pattern) => pattern.is_match(scene.hostname),
             };
             names.iter().any(named) != *exclude
         }

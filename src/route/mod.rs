@@ -15,7 +15,7 @@ mod loss;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Then};
 use crate::format::Template;
 use crate::message::Message;
 use crate::pri::{Facility, Pri, Severity};
@@ -86,6 +86,7 @@ struct Rule {
     filter: Filter,
     lane: LaneId,
     local_only: bool,
+    then: Then,
 }
 
 impl RoutingTable {
@@ -107,6 +108,7 @@ impl RoutingTable {
             filter: Filter::new(&rule.conditions),
             lane: *lane,
             local_only: lanes[lane.index()].local_only,
+            then: rule.then,
         });
         let rules: Box<[Rule]> = rules.collect();
         let mut candidates = Vec::new();
@@ -136,7 +138,8 @@ impl RoutingTable {
         Self::compile(&Config::default(), Vec::new(), |_| None, Policy::default())
     }
 
-    /// Calls `pick` for the lane of every rule that takes this message, in file order.
+    /// Calls `pick` for the lane of every rule that takes this message, in file order, up to the first
+    /// that stands in a quick block.
     pub fn route(
         &self,
         message: &Message<'_>,
@@ -151,10 +154,14 @@ impl RoutingTable {
         };
         for id in &self.candidates[range.start as usize..range.end as usize] {
             let rule = &self.rules[*id as usize];
-            if (local || !rule.local_only)
-                && (rule.filter.is_empty() || rule.filter.accepts(message, scene))
-            {
-                pick(rule.lane);
+            if rule.filter.is_empty() || rule.filter.accepts(message, scene) {
+                if local || !rule.local_only {
+                    pick(rule.lane);
+                }
+                match rule.then {
+                    Then::Continue => {}
+                    Then::Stop => break,
+                }
             }
         }
     }
@@ -208,5 +215,64 @@ fn as_id(index: usize) -> u32 {
 impl From<usize> for LaneId {
     fn from(index: usize) -> Self {
         Self(as_id(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Dialect;
+    use crate::config;
+    use crate::counters::OutputCounters;
+    use crate::format::{Escape, Escaping, Layout};
+    use crate::message::Sender;
+
+    /// The places of the rules that take a message of the network or of this host.
+    fn taken(text: &str, message: &[u8], local: bool) -> Vec<usize> {
+        let loaded = config::parse_files_as(Dialect::Openbsd.into(), &[("t", text)]);
+        let lane = |rule: &config::RuleDecl| Lane {
+            inbox: inbox::inbox("t".into(), 1, Arc::new(OutputCounters::default())).0,
+            template: Template {
+                layout: Layout::Traditional,
+                escaping: Escaping::Text(Escape::Octal),
+            },
+            local_only: rule.destination == config::Destination::Everyone,
+        };
+        let lanes = loaded.config.rules.iter().map(lane).collect();
+        let lane_of = |rule| Some(LaneId::from(rule));
+        let table = RoutingTable::compile(&loaded.config, lanes, lane_of, Policy::default());
+        let message = Message::parse(message, Sender::Local { hostname: b"h" });
+        let scene = Scene {
+            hostname: b"h",
+            source: b"h",
+            own_name: b"h",
+        };
+        let mut taken = Vec::new();
+        table.route(&message, scene, local, Class::Message, |lane| {
+            taken.push(lane.index());
+        });
+        taken
+    }
+
+    #[test]
+    fn a_quick_rule_that_takes_a_message_keeps_it_from_those_below() {
+        let quick = "!!ppp\nmail.* /0\n!*\n*.* /1\n";
+        let console = "!!ppp\n*.* *\n!*\n*.* /1\n";
+        let patterns = "!p*\n*.* /0\n++h*\n*.* /1\n+*\n!*\n*.* /2\n";
+        for (text, message, local, want) in [
+            (quick, "<22>ppp: x", true, &[0][..]),
+            (quick, "<14>ppp: x", true, &[1]),
+            (quick, "<22>ssh: x", true, &[1]),
+            (console, "<22>ppp: x", true, &[0]),
+            (console, "<22>ppp: x", false, &[]),
+            (patterns, "<22>ppp: x", true, &[0, 1]),
+            (patterns, "<22>ssh: x", true, &[2]),
+        ] {
+            assert_eq!(
+                taken(text, message.as_bytes(), local),
+                want,
+                "{text} {message}"
+            );
+        }
     }
 }

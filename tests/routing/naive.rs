@@ -2,7 +2,7 @@
 //!
 //! Written from syslog.conf(5) and not from `src/route`; the fuzz target `route` uses it too.
 
-use syslogd::config::{Condition, HostName, Needle, Property, RuleDecl, Test};
+use syslogd::config::{Condition, HostName, Needle, ProgramName, Property, RuleDecl, Test, Then};
 use syslogd::message::Message;
 use syslogd::route::Class;
 use syslogd::route::filter::Scene;
@@ -26,6 +26,10 @@ pub(crate) fn route(
         }
         if wanted {
             taken.push(place);
+            match rule.then {
+                Then::Continue => {}
+                Then::Stop => break,
+            }
         }
     }
     taken
@@ -35,10 +39,10 @@ fn holds(condition: &Condition, message: &Message<'_>, scene: Scene<'_>) -> bool
     match condition {
         Condition::Program { names, exclude } => {
             let program = message.app_name().unwrap_or(b"").to_vec();
-            let listed = names
-                .iter()
-                .map(|name| name.clone().into_bytes())
-                .any(|name| name == program);
+            let listed = names.iter().any(|name| match name {
+                ProgramName::Exact(name) => name.clone().into_bytes() == program,
+                ProgramName::Pattern(pattern) => pattern.is_match(&program),
+            });
             if *exclude { !listed } else { listed }
         }
         Condition::Host { names, exclude } => {
@@ -46,6 +50,7 @@ fn holds(condition: &Condition, message: &Message<'_>, scene: Scene<'_>) -> bool
             let listed = names.iter().any(|name| match name {
                 HostName::Local => scene.own_name.to_ascii_lowercase() == shown,
                 HostName::Named(name) => name.to_ascii_lowercase().into_bytes() == shown,
+                HostName::Pattern(pattern) => pattern.is_match(scene.hostname),
             });
             if *exclude { !listed } else { listed }
         }

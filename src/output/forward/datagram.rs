@@ -1,14 +1,19 @@
 //! Datagrams to a remote (RFC 5426): one record each, cut to the limit.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv6MulticastHops;
 
 use super::Failure;
 use super::target::Target;
 use crate::block::Block;
+use crate::config::Multicast;
 
 /// A name may move to another address: it is resolved again after this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(300);
@@ -105,6 +110,9 @@ fn open(target: &Target) -> Result<Connected, Failure> {
             (Ipv6Addr::UNSPECIFIED, 0).into()
         };
         let socket = UdpSocket::bind(any).and_then(|socket| {
+            if address.ip().is_multicast() {
+                aim(&socket, address.ip(), target.multicast())?;
+            }
             socket.connect(address)?;
             Ok(socket)
         });
@@ -119,6 +127,20 @@ fn open(target: &Target) -> Result<Connected, Failure> {
         }
     }
     Err(Failure::Connect(last))
+}
+
+/// Sets how datagrams to a group leave.
+fn aim(socket: &UdpSocket, group: IpAddr, how: &Multicast) -> io::Result<()> {
+    if let Some(name) = &how.interface {
+        let index = if_nametoindex(name.as_str())
+            .map_err(|errno| io::Error::other(format!("interface {name}: {}", errno.desc())))?;
+        crate::sys::set_multicast_interface(socket.as_fd(), group, index)?;
+    }
+    match (how.ttl, group) {
+        (None, _) => Ok(()),
+        (Some(ttl), IpAddr::V4(_)) => socket.set_multicast_ttl_v4(ttl.into()),
+        (Some(ttl), IpAddr::V6(_)) => Ok(setsockopt(socket, Ipv6MulticastHops, &ttl.into())?),
+    }
 }
 
 fn is(result: &io::Result<usize>, errno: Errno) -> bool {
@@ -137,4 +159,23 @@ pub(super) fn cut(record: &[u8], most: usize) -> &[u8] {
         .find(|at| !continues(at))
         .unwrap_or(most);
     &record[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_to_a_group_leave_as_the_options_say() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let group: IpAddr = "239.1.2.3".parse().expect("an address");
+        let how = |interface: &str, ttl| Multicast {
+            interface: Some(interface.to_owned()),
+            ttl: Some(ttl),
+        };
+        aim(&socket, group, &how("lo", 7)).expect("lo is always there");
+        assert_eq!(socket.multicast_ttl_v4().expect("known"), 7);
+        let error = aim(&socket, group, &how("no-such-one", 7)).expect_err("it is not there");
+        assert_eq!(error.to_string(), "interface no-such-one: No such device");
+    }
 }

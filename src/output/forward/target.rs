@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::Failure;
 use crate::cli::Families;
-use crate::config::Remote;
+use crate::config::{Multicast, Remote};
 
 /// A remote, not yet resolved.
 #[derive(Debug)]
@@ -20,15 +20,22 @@ impl Target {
         Self { remote, families }
     }
 
+    /// How datagrams leave if it is a group.
+    pub(super) fn multicast(&self) -> &Multicast {
+        &self.remote.multicast
+    }
+
     /// The addresses in the order of the resolver (RFC 6724); blocks as long as the resolver does.
     pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
         let all = (self.remote.host.as_str(), self.remote.port)
             .to_socket_addrs()
             .map_err(Failure::Unresolved)?;
-        let addresses: Vec<_> = all.filter(|one| self.families.include(one.ip())).collect();
+        let allowed =
+            |one: &SocketAddr| self.families.include(one.ip()) && self.remote.may_be_at(one.ip());
+        let addresses: Vec<_> = all.filter(allowed).collect();
         if addresses.is_empty() {
             return Err(Failure::Unresolved(io::Error::other(
-                "it has no address of the families allowed by -4 or -6",
+                "it has no address of the version of IP that -4, -6 or the rule asks for",
             )));
         }
         Ok(addresses)

@@ -8,7 +8,7 @@ use super::datagram::cut;
 use super::{Backoff, Forward, Limits};
 use crate::block::Block;
 use crate::cli::Families;
-use crate::config::{Remote, Transport};
+use crate::config::{Multicast, Remote, Transport};
 use crate::counters::Loss;
 use crate::output::{Stop, Written};
 use crate::pri::Pri;
@@ -32,6 +32,8 @@ fn forward(to: SocketAddr, transport: Transport) -> Forward {
         host: to.ip().to_string(),
         port: to.port(),
         transport,
+        version: None,
+        multicast: Multicast::default(),
     };
     Forward::new(remote, Limits::default(), Families::Both)
 }
@@ -204,6 +206,8 @@ fn an_unknown_name_is_unresolved() {
             host: "no-such-host.invalid".to_owned(),
             port: 514,
             transport,
+            version: None,
+            multicast: Multicast::default(),
         };
         let mut forward = Forward::new(remote, Limits::default(), Families::Both);
         let written = forward.write(&block(&[b"a"]), 0);
@@ -224,6 +228,8 @@ fn a_family_that_the_operator_excluded_is_not_used() {
         host: "127.0.0.1".to_owned(),
         port: 514,
         transport: Transport::Udp,
+        version: None,
+        multicast: Multicast::default(),
     };
     let mut forward = Forward::new(remote, Limits::default(), Families::Ipv6);
     let written = forward.write(&block(&[b"a"]), 0);
