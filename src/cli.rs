@@ -147,7 +147,7 @@ pub struct Arguments {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = DEFAULT_TRY_DIR,
-        conflicts_with = "check"
+        conflicts_with_all = ["check", "config", "sockets", "pid_file"]
     )]
     pub try_dir: Option<PathBuf>,
 

@@ -146,10 +146,10 @@ impl Started {
             tracing::info!(
                 "syslogd-rs {}: exiting on {signal}; {}",
                 env!("CARGO_PKG_VERSION"),
-                statistics.summary()
+                statistics.farewell()
             );
         });
-        let lost = running.stop_outputs();
+        let lost = running.stop_outputs(&statistics);
         if lost > 0 {
             report::complain(&format!("{lost} messages were not written before the end"));
         }

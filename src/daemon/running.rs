@@ -122,7 +122,11 @@ impl Running {
     fn reload(&mut self, pid_file: &PidFile) {
         match self.try_reload() {
             Ok(rules) => tracing::info!("configuration loaded again: {rules} rules"),
-            Err(why) => tracing::error!("reload refused, nothing has changed: {why}"),
+            Err(why) => {
+                tracing::error!("reload refused, nothing has changed: {why}");
+                // Whoever moved a file for rotation means this as well.
+                self.outputs.order(|| Change::Reopen);
+            }
         }
         if let Err(error) = pid_file.touch() {
             tracing::warn!("cannot touch the pid file: {error}");
@@ -206,14 +210,20 @@ impl Running {
         before
     }
 
-    /// Writes what is queued; returns how many records were lost because that took too long.
-    pub(super) fn stop_outputs(mut self) -> u64 {
+    /// Writes what is queued; returns how many records were lost because that took too long. The counters
+    /// are left in their file then, for nobody can be told any more.
+    pub(super) fn stop_outputs(mut self, statistics: &Statistics) -> u64 {
         let deadline = Instant::now() + LAST_CALL;
         // The last table goes, and with it the senders of every queue.
         self.live.store(Arc::new(RoutingTable::empty()));
         drop(self.internal);
         let lost = self.outputs.stop(deadline);
         self.surroundings.compressor.stop();
+        if lost > 0
+            && let Err(error) = statistics.write(&self.arguments.pid_file)
+        {
+            tracing::error!("cannot write the last counters: {error}");
+        }
         lost
     }
 }

@@ -63,31 +63,45 @@ impl Statistics {
 
     /// `received 12, routed 10, …`: the sums over all inputs and outputs.
     pub fn summary(&self) -> String {
-        let inputs = |count: fn(&InputCounters) -> u64| -> u64 {
-            self.inputs
-                .iter()
-                .map(|(_, counters)| count(counters))
-                .sum()
-        };
-        let outputs = |count: fn(&OutputCounters) -> u64| -> u64 {
-            self.outputs
-                .iter()
-                .map(|(_, counters)| count(counters))
-                .sum()
-        };
         format!(
-            "received {} (routed {}, unmatched {}, rejected {}), kernel dropped {}; \
-             enqueued {} (written {}, dropped {}, queued {})",
-            inputs(|counters| counters.received.get()),
-            inputs(|counters| counters.routed.get()),
-            inputs(|counters| counters.unmatched.get()),
-            inputs(InputCounters::rejected_in_all),
-            inputs(|counters| counters.kernel_dropped.get()),
-            outputs(|counters| counters.enqueued.get()),
-            outputs(|counters| counters.written.get()),
-            outputs(OutputCounters::dropped_in_all),
-            outputs(OutputCounters::queued),
+            "{}; enqueued {} (written {}, dropped {}, queued {})",
+            self.received(),
+            self.outputs(|counters| counters.enqueued.get()),
+            self.outputs(|counters| counters.written.get()),
+            self.outputs(OutputCounters::dropped_in_all),
+            self.outputs(OutputCounters::queued),
         )
+    }
+
+    /// The sums when no more is received and the outputs still write: what is queued says nothing then.
+    pub fn farewell(&self) -> String {
+        let dropped = self.outputs(OutputCounters::dropped_in_all);
+        format!("{}; dropped {dropped}", self.received())
+    }
+
+    fn received(&self) -> String {
+        format!(
+            "received {} (routed {}, unmatched {}, rejected {}), kernel dropped {}",
+            self.inputs(|counters| counters.received.get()),
+            self.inputs(|counters| counters.routed.get()),
+            self.inputs(|counters| counters.unmatched.get()),
+            self.inputs(InputCounters::rejected_in_all),
+            self.inputs(|counters| counters.kernel_dropped.get()),
+        )
+    }
+
+    fn inputs(&self, count: fn(&InputCounters) -> u64) -> u64 {
+        self.inputs
+            .iter()
+            .map(|(_, counters)| count(counters))
+            .sum()
+    }
+
+    fn outputs(&self, count: fn(&OutputCounters) -> u64) -> u64 {
+        self.outputs
+            .iter()
+            .map(|(_, counters)| count(counters))
+            .sum()
     }
 
     /// Puts the JSON beside the pid file, in one piece; returns where.

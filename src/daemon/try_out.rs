@@ -94,9 +94,9 @@ impl TryOut {
         let tcp = port_of(|address| matches!(address, ListenAddress::Tcp(_)));
         let text = format!(
             "\nIt works below {directory}. In a second terminal:\n\n\
-             \ttail -F {messages}\n\
              \tlogger -u {socket} 'hello from a local socket'\n\
-             \tlogger -n 127.0.0.1 -P {udp} -d 'hello over UDP'\n\n\
+             \tlogger -n 127.0.0.1 -P {udp} -d 'hello over UDP'\n\
+             \ttail -F {messages}\n\n\
              TCP is on port {tcp}: the same with -T for -d. Ctrl-C ends it.\n\n",
             directory = self.directory.display(),
             messages = quoted("log/messages"),

@@ -391,9 +391,10 @@ mod tests {
         let series = series(dir.path());
         let (aged, raw) = oldest_plain(&series).expect("a list").expect("log.1");
         fs::rename(dir.path().join("log.1"), dir.path().join("log.2")).expect("shifted");
+        fs::write(dir.path().join("log.1"), "two").expect("a file");
         let done = Compressor::default().compress_one(&series, aged, &raw);
         assert!(done.expect("compressed"));
-        assert_eq!(names(dir.path()), ["log.2.gz"]);
+        assert_eq!(names(dir.path()), ["log.1", "log.2.gz"]);
     }
 
     #[test]

@@ -213,6 +213,17 @@ impl Sink {
         }
     }
 
+    /// How long it is worth trying at the end, where trying has failed before.
+    pub fn last_patience(&self) -> Duration {
+        match self {
+            // A disk or a remote may come back, and their records are meant to last.
+            Self::File(_) | Self::Forward(_) => Duration::MAX,
+            Self::Fifo(_) | Self::Command(_) | Self::Terminal(_) | Self::Users(_) => {
+                Duration::from_millis(100)
+            }
+        }
+    }
+
     /// Ends; returns how many of the records that counted as written may not have arrived.
     pub fn close(&mut self, deadline: Instant) -> usize {
         match self {

@@ -123,7 +123,10 @@ impl Series {
         name_of(self.place.name(), aged)
     }
 
-    /// The rotated files that are there, the newest first.
+    /// The rotated files that are there, the newest first: `log.0` and those that follow on it.
+    ///
+    /// A crash may leave a hole of one number. What lies beyond a wider one, such as `log.2024`, was made
+    /// by somebody else: it is left alone.
     ///
     /// # Errors
     /// If the directory cannot be read.
@@ -134,7 +137,13 @@ impl Series {
             .filter_map(|entry| self.parse(entry))
             .collect();
         aged.sort_unstable();
-        Ok(aged)
+        let mut next = 0;
+        let follows_on = |file: &&Aged| {
+            let follows_on = file.number <= next + 1;
+            next = file.number + 1;
+            follows_on
+        };
+        Ok(aged.iter().take_while(follows_on).copied().collect())
     }
 
     /// Removes our temporary files and closes the holes that a crash left, but for a missing `log.0`.

@@ -244,7 +244,7 @@ impl Worker {
 
     /// Whether the deadline has passed, so that nothing is written any more.
     fn is_over(&mut self) -> bool {
-        let deadline = self.orders.stop_by().or(self.ending);
+        let deadline = self.orders.stop_by().into_iter().chain(self.ending).min();
         deadline.is_some_and(|by| by <= Instant::now())
     }
 
@@ -259,8 +259,10 @@ impl Worker {
             Pause::Over => {}
             Pause::Ordered(change) => self.obey_waiting(change),
             Pause::Ending => {
-                let by = self.orders.stop_by();
-                self.ending = Some(by.unwrap_or_else(|| Instant::now() + DRAIN));
+                let now = Instant::now();
+                let by = self.orders.stop_by().unwrap_or(now + DRAIN);
+                let last = now.checked_add(self.sink.last_patience());
+                self.ending = Some(last.map_or(by, |last| last.min(by)));
             }
         }
     }

@@ -49,6 +49,20 @@ fn a_reload_with_a_mistake_changes_nothing_and_says_where_it_is() {
 }
 
 #[test]
+fn a_refused_reload_opens_moved_files_all_the_same() {
+    let daemon = Daemon::start("user.*\t{dir}/user\n");
+    daemon.unix("<13>app: before");
+    daemon.file("user").wait_for("before");
+    fs::rename(daemon.setup().path("user"), daemon.setup().path("user.old")).expect("it is there");
+    daemon.setup().configure("*.inof\t{dir}/bad\n");
+    assert!(daemon.reload().contains("reload refused"));
+    daemon.unix("<13>app: after");
+    daemon.file("user").wait_for("after");
+    assert_eq!(daemon.file("user.old").lines().len(), 1);
+    daemon.finish();
+}
+
+#[test]
 fn a_configuration_that_is_gone_changes_nothing() {
     let daemon = Daemon::start("user.*\t{dir}/user\n");
     fs::remove_file(daemon.setup().path("syslog.conf")).expect("it is there");

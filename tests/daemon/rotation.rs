@@ -348,3 +348,25 @@ fn a_last_line_that_was_torn_does_not_swallow_the_next_one() {
     assert!(lines[1].ends_with(" app: next"), "{lines:?}");
     daemon.finish();
 }
+
+#[test]
+fn files_that_do_not_follow_on_the_rotated_ones_are_left_alone() {
+    let setup = Setup::new("user.*\t{dir}/log\t;rotate=1k:3\n");
+    let foreign = ["log.2024", "log.20261101", "log.9.gz", "log-20261122"];
+    for name in foreign {
+        setup.write(name, "an archive of somebody else\n");
+    }
+    let daemon = setup.start();
+    for number in 0..200 {
+        daemon.unix(format!("<13>app: number {number}."));
+    }
+    daemon.file("log").wait_for("number 199.");
+    wait_for("the oldest to be compressed", || {
+        daemon.setup().path("log.2.gz").exists()
+    });
+    for name in foreign {
+        let text = fs::read_to_string(daemon.setup().path(name)).expect("it is there");
+        assert_eq!(text, "an archive of somebody else\n", "{name}");
+    }
+    daemon.finish();
+}

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use nix::sys::signal::Signal;
 
-use crate::support::Daemon;
+use crate::support::{Counters, Daemon};
 
 #[test]
 fn sigterm_and_sigint_end_it_well() {
@@ -96,4 +96,16 @@ fn a_count_that_is_told_at_the_end_is_written_first() {
         text.ends_with(" app: last message repeated 4 times\n"),
         "{text}"
     );
+}
+
+#[test]
+fn what_could_not_be_written_at_the_end_stands_in_the_last_counters() {
+    let daemon = Daemon::start("user.*\t|{dir}/nobody\nuser.*\t{dir}/user\n");
+    daemon.unix("<13>app: to nobody");
+    daemon.file("user").wait_for("to nobody");
+    let setup = daemon.stop();
+    let json = std::fs::read_to_string(setup.path("syslogd.pid.stats")).expect("it is left behind");
+    let counters = Counters::parse(&json);
+    assert!(counters.balance() && counters.nothing_queued(), "{json}");
+    assert_eq!(counters.output("nobody")["dropped"]["shutdown"], 1);
 }
