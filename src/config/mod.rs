@@ -40,7 +40,7 @@ use crate::pri::PriSet;
 pub use check::warnings_with_filesystem;
 pub use files::LoadError;
 pub use listen::{bind_addresses, listen_addresses};
-pub use load::{Loaded, builtin, load, parse_files, parse_str};
+pub use load::{Loaded, builtin, load, load_text, parse_files, parse_str};
 pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
 
 /// What a configuration says, with everything that was understood of it.

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod check;
+pub mod configuration;
 pub mod daemonise;
 pub mod error;
 pub mod events;
@@ -17,6 +18,7 @@ pub mod pid_file;
 pub mod plan;
 pub mod running;
 pub mod statistics;
+pub mod supervisor;
 pub mod try_out;
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -48,9 +50,14 @@ use running::Running;
 /// Why the start failed; whoever waited for it was told.
 pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     if arguments.check {
-        return check::run(&arguments.config);
+        return check::run(&arguments);
     }
     let try_out = try_out::prepare(&mut arguments)?;
+    configuration::read_socket_list(&mut arguments)?;
+    if let Some(rule) = supervisor::keeps_us(&arguments) {
+        arguments.foreground = true;
+        arguments.notes.push(rule);
+    }
     let ready = if arguments.foreground {
         Ready::nobody_waits()
     } else {
@@ -95,6 +102,9 @@ impl Started {
         let reports = report::init(mode);
         for warning in &arguments.warnings {
             tracing::warn!("{warning}");
+        }
+        for note in &arguments.notes {
+            tracing::info!("{note}");
         }
         panic::set_hook(Box::new(|panic| {
             tracing::error!("this is a fault of ours: {panic}");

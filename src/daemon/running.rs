@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::StartError;
+use super::configuration;
 use super::events::Event;
 use super::host::HostName;
 use super::inputs::{Common, Inputs, Opened};
@@ -19,6 +20,7 @@ use crate::config::{self, Loaded};
 use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
 use crate::input::internal::Internal;
+use crate::input::kmsg::Time;
 use crate::input::peer::PeerNames;
 use crate::input::shard::Live;
 use crate::output::Surroundings;
@@ -47,7 +49,7 @@ impl Running {
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
-        let opened = Opened::all(plan.listens.iter()).map_err(StartError::Input)?;
+        let opened = Opened::all(plan.listens.iter(), &plan.modes).map_err(StartError::Input)?;
         let host = HostName::read();
         let names = if arguments.no_dns {
             PeerNames::numeric()
@@ -84,7 +86,12 @@ impl Running {
             inputs.start(socket).map_err(StartError::Runtime)?;
         }
         if arguments.kernel_log {
-            inputs.start_kernel(arguments.kmsg_cache.clone());
+            let time = if arguments.kernel_time {
+                Time::Shown
+            } else {
+                Time::Left
+            };
+            inputs.start_kernel(arguments.kmsg_cache.clone(), time);
         }
         Ok(Self {
             arguments,
@@ -130,7 +137,7 @@ impl Running {
     }
 
     fn try_reload(&mut self) -> Result<usize, String> {
-        let loaded = config::load(&self.arguments.config).map_err(|error| error.to_string())?;
+        let loaded = configuration::load(&self.arguments).map_err(|error| error.to_string())?;
         report(&loaded);
         let errors = loaded
             .diagnostics
@@ -150,7 +157,7 @@ impl Running {
             .listens
             .iter()
             .filter(|address| !served.contains(address));
-        let opened = Opened::all(fresh)?;
+        let opened = Opened::all(fresh, &plan.modes)?;
         let host = HostName::read();
         let policy = policy(&self.arguments, &host);
         let table = match self
@@ -216,7 +223,7 @@ impl Running {
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {
-    let loaded = config::load(&arguments.config).unwrap_or_else(|error| {
+    let loaded = configuration::load(arguments).unwrap_or_else(|error| {
         tracing::error!("{error}; errors go to the console, panics to everyone");
         config::builtin()
     });

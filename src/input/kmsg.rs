@@ -39,6 +39,15 @@ pub struct KernelRecord<'a> {
     pub text: &'a [u8],
 }
 
+/// Whether a message shows the time that the kernel gave its record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Time {
+    /// It does not.
+    Left,
+    /// As dmesg(1) shows it, in seconds since boot: `[    1.234567] text`.
+    Shown,
+}
+
 /// What [`KernelLog::next`] found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Step<'a> {
@@ -84,13 +93,17 @@ impl KernelRecord<'_> {
     /// Appends it as a message: `<PRI>kernel: text`.
     ///
     /// What a process wrote (any facility but `kern`) brings its own tag: `<30>systemd[1]: text`.
-    pub fn message(&self, out: &mut Vec<u8>) {
+    pub fn message(&self, time: Time, out: &mut Vec<u8>) {
         out.push(b'<');
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(digits.format(self.pri.value()).as_bytes());
         out.push(b'>');
         if self.pri.facility() == Facility::Kern {
             out.extend_from_slice(b"kernel: ");
+            if time == Time::Shown {
+                let (seconds, micros) = (self.micros / 1_000_000, self.micros % 1_000_000);
+                out.extend_from_slice(format!("[{seconds:5}.{micros:06}] ").as_bytes());
+            }
         }
         unescape(self.text, out);
     }
@@ -356,7 +369,9 @@ mod tests {
             (b"6,1,2,-;\\xzz\\\n", b"<6>kernel: \\xzz\\"),
         ] {
             let mut out = Vec::new();
-            parse_record(octets).expect("a record").message(&mut out);
+            parse_record(octets)
+                .expect("a record")
+                .message(Time::Left, &mut out);
             assert_eq!(out, want, "{}", octets.escape_ascii());
         }
     }

@@ -28,8 +28,14 @@ pub struct Style {
 pub enum Head {
     /// `host tag[pid]: `, or `host ` where there is no tag.
     Traditional,
+    /// `<1.5> host tag[pid]: ` or `host user.notice tag[pid]: `, or without the tag.
+    Prefixed,
+    /// `tag[pid]: `, or nothing.
+    Short,
     /// `host app-name procid - - `
     Rfc5424,
+    /// The same, with `<PRI>1 ` before the timestamp.
+    Rfc5424Pri,
 }
 
 /// Whether an output folds repeats.
@@ -160,7 +166,10 @@ impl Repeats {
         if count == 0 {
             return false;
         }
-        let stamp = (self.style.stamp)(SystemTime::now());
+        let mut stamp = (self.style.stamp)(SystemTime::now());
+        if self.style.head == Head::Rfc5424Pri {
+            stamp.insert_str(0, &format!("<{}>1 ", pri.value()));
+        }
         let head = head(&self.body, self.style.head);
         block.push(pri, |octets| {
             octets.extend_from_slice(stamp.as_bytes());
@@ -186,16 +195,19 @@ fn head(body: &[u8], style: Head) -> Vec<u8> {
     let line = body.strip_suffix(b"\n").unwrap_or(body);
     let mut words = line.splitn(4, |octet| *octet == b' ');
     let mut word = || words.next().unwrap_or(b"-");
-    match style {
-        Head::Rfc5424 => [word(), b" ", word(), b" ", word(), b" - - "].concat(),
-        Head::Traditional => {
-            let (host, tag) = (word(), word());
-            if tag.ends_with(b":") {
-                [host, b" ", tag, b" "].concat()
-            } else {
-                [host, b" "].concat()
-            }
+    let before = match style {
+        Head::Rfc5424 | Head::Rfc5424Pri => {
+            return [word(), b" ", word(), b" ", word(), b" - - "].concat();
         }
+        Head::Traditional => [word(), b" "].concat(),
+        Head::Prefixed => [word(), b" ", word(), b" "].concat(),
+        Head::Short => Vec::new(),
+    };
+    let tag = word();
+    if tag.ends_with(b":") {
+        [&before, tag, b" "].concat()
+    } else {
+        before
     }
 }
 
@@ -259,6 +271,14 @@ mod tests {
             ("host a[1]: x: y\n", Head::Traditional, "host a[1]: "),
             ("host no tag: x\n", Head::Traditional, "host "),
             ("host\n", Head::Traditional, "host "),
+            ("<1.5> host a: x\n", Head::Prefixed, "<1.5> host a: "),
+            (
+                "host user.notice no tag\n",
+                Head::Prefixed,
+                "host user.notice ",
+            ),
+            ("a[1]: x y\n", Head::Short, "a[1]: "),
+            ("no tag\n", Head::Short, ""),
             ("host a 1 - - x\n", Head::Rfc5424, "host a 1 - - "),
             ("host\n", Head::Rfc5424, "host - - - - "),
         ] {

@@ -1,0 +1,66 @@
+//! Where the configuration comes from: a file, a file with a directory, or the options alone.
+
+use std::fs;
+
+use super::StartError;
+use crate::cli::{Arguments, LocalSocket};
+use crate::config::{self, LoadError, Loaded};
+
+/// Reads the configuration that the command line names or is.
+///
+/// # Errors
+/// The file cannot be read or is not trusted.
+pub fn load(arguments: &Arguments) -> Result<Loaded, LoadError> {
+    if let Some(text) = from_options(arguments) {
+        return Ok(config::load_text(OPTIONS, &text));
+    }
+    let loaded = config::load(&arguments.config)?;
+    match &arguments.include_directory {
+        Some(directory) if directory.is_dir() => {
+            let (file, directory) = (arguments.config.display(), directory.display());
+            let both = format!("include {file}\ninclude {directory}\n");
+            Ok(config::load_text(OPTIONS, &both))
+        }
+        Some(_) | None => Ok(loaded),
+    }
+}
+
+/// What the configuration is called.
+pub fn name(arguments: &Arguments) -> String {
+    match from_options(arguments) {
+        Some(_) => OPTIONS.to_owned(),
+        None => arguments.config.display().to_string(),
+    }
+}
+
+const OPTIONS: &str = "command line";
+
+fn from_options(arguments: &Arguments) -> Option<String> {
+    if arguments.is_config_named {
+        return None;
+    }
+    arguments.one_log.configuration()
+}
+
+/// Adds the sockets that the file of `--socket-list` names, one on a line (NetBSD's `-P`).
+///
+/// # Errors
+/// If the file cannot be read, or names a socket that is not below `/`.
+pub fn read_socket_list(arguments: &mut Arguments) -> Result<(), StartError> {
+    let Some(list) = &arguments.socket_list else {
+        return Ok(());
+    };
+    let bad = |why: &str| StartError::Usage(format!("--socket-list {}: {why}", list.display()));
+    let text = fs::read_to_string(list).map_err(|error| bad(&error.to_string()))?;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !line.starts_with('/') {
+            return Err(bad(&format!("{line:?} is no absolute path")));
+        }
+        let socket = LocalSocket {
+            path: line.into(),
+            mode: None,
+        };
+        arguments.sockets.push(socket);
+    }
+    Ok(())
+}
