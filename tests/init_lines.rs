@@ -4,7 +4,7 @@
 mod real;
 
 use std::net::UdpSocket;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::kill;
 
@@ -109,6 +109,20 @@ fn nixos_starts_it_with_r_and_n_and_receives_over_udp() {
         .expect("it is sent");
     home.line("messages", "app: over udp");
     daemon.end();
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the transcript is to be read")]
+fn debians_init_script_of_inetutils_starts_reloads_and_stops_it() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/init-script.sh");
+    let output = Command::new(script)
+        .arg(env!("CARGO_BIN_EXE_syslogd"))
+        .output()
+        .expect("there is a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}");
+    assert!(said.ends_with("ok\n") || said.starts_with("SKIP"), "{said}");
 }
 
 #[test]
