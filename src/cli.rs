@@ -129,7 +129,7 @@ pub struct Arguments {
     #[arg(short = 'T', long)]
     pub receive_time: bool,
 
-    /// Show the kernel's own time in its messages
+    /// Give messages of the kernel the time at which it wrote them
     #[arg(short = 't', long)]
     pub kernel_time: bool,
 
@@ -214,7 +214,7 @@ pub struct Arguments {
     #[arg(short = 'K', long = "no-kernel-log", action = ArgAction::SetFalse)]
     pub kernel_log: bool,
 
-    /// Leave the kernel's messages on the console
+    /// Leave the kernel's messages on the console; while they are in the log it shows emergencies only
     #[arg(short = 'l', long)]
     pub keep_console: bool,
 

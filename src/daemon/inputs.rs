@@ -304,6 +304,11 @@ impl Inputs {
         }
     }
 
+    /// Whether the kernel's log is read.
+    pub fn reads_kernel(&self) -> bool {
+        self.kernel.is_some()
+    }
+
     /// Tells every input that there is a new table.
     pub fn follow(&self) {
         self.bells().for_each(|bell| bell.ring());

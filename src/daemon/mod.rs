@@ -8,6 +8,7 @@
 
 pub mod check;
 pub mod configuration;
+mod console;
 pub mod daemonise;
 pub mod error;
 pub mod events;

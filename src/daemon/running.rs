@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::StartError;
 use super::configuration;
+use super::console::Console;
 use super::events::Event;
 use super::host::HostName;
 use super::inputs::{Common, Inputs, Opened};
@@ -14,7 +15,7 @@ use super::outputs::Outputs;
 use super::pid_file::PidFile;
 use super::plan::Plan;
 use super::statistics::Statistics;
-use crate::cli::Arguments;
+use crate::cli::{Arguments, Dialect};
 use crate::config::diagnostic::Severity;
 use crate::config::{self, Loaded};
 use crate::counters::InputCounters;
@@ -39,6 +40,8 @@ pub(super) struct Running {
     internal: Internal,
     internal_counters: Arc<InputCounters>,
     surroundings: Surroundings,
+    /// To be made loud again at the end.
+    console: Option<Console>,
 }
 
 impl Running {
@@ -87,11 +90,18 @@ impl Running {
         }
         if arguments.kernel_log {
             let time = if arguments.kernel_time {
-                Time::Shown
+                Time::since_boot()
             } else {
-                Time::Left
+                Time::Reception
             };
             inputs.start_kernel(arguments.kmsg_cache.clone(), time);
+        }
+        let is_sysklogd = arguments.compat == Dialect::Sysklogd;
+        let console = (is_sysklogd && inputs.reads_kernel() && !arguments.keep_console)
+            .then(Console::quieten)
+            .flatten();
+        if console.is_some() {
+            tracing::info!("the kernel's messages leave the console for the log; -l keeps them");
         }
         Ok(Self {
             arguments,
@@ -101,6 +111,7 @@ impl Running {
             internal,
             internal_counters,
             surroundings,
+            console,
         })
     }
 
@@ -207,6 +218,9 @@ impl Running {
     pub(super) fn stop_inputs(&mut self) -> Statistics {
         let before = self.statistics();
         self.inputs.stop();
+        if let Some(console) = self.console.take() {
+            console.restore();
+        }
         before
     }
 

@@ -14,7 +14,7 @@ use crate::counters::InputCounters;
 pub struct Reader {
     /// The open log.
     pub log: KernelLog,
-    /// Whether its messages show its own time.
+    /// Which time its messages carry.
     pub time: Time,
     /// The thread's open blocks.
     pub shard: Shard,
