@@ -94,12 +94,13 @@ fn n_under_a_supervisor_is_the_foreground() {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "what is skipped is seen")]
-fn nixos_starts_it_with_r_and_n_and_receives_over_udp() {
+fn port_514_is_received_on_where_the_line_asks_for_it() {
     let Ok(port) = UdpSocket::bind("0.0.0.0:514") else {
         eprintln!("SKIP: port 514 cannot be had");
         return;
     };
     drop(port);
+    // NixOS
     let home = Home::new(CONFIGURATION);
     let mut command = home.command(&format!("-r -n {HERE}"));
     let daemon = home.spawn(command.env("NOTIFY_SOCKET", "/nowhere"));
@@ -109,6 +110,21 @@ fn nixos_starts_it_with_r_and_n_and_receives_over_udp() {
         .expect("it is sent");
     home.line("messages", "app: over udp");
     daemon.end();
+
+    // sysklogd and FreeBSD receive without being asked; who names them asks for it.
+    for (line, want) in [
+        ("-F --compat=freebsd", true),
+        ("-F --compat=sysklogd", true),
+        ("-F --compat=freebsd -s", false),
+        ("-F --compat=freebsd -N", false),
+        ("-F --compat=sysklogd -b 127.0.0.1:0", false),
+    ] {
+        let home = Home::new(CONFIGURATION);
+        let daemon = home.start(&format!("{line} {HERE}"));
+        let said = daemon.end();
+        let got = said.contains("listening on udp://0.0.0.0:514");
+        assert_eq!(got, want, "{line}: {said}");
+    }
 }
 
 #[test]
