@@ -117,6 +117,14 @@ pub struct Arguments {
     #[arg(short = 'n', long)]
     pub no_dns: bool,
 
+    /// Show the names of senders without this domain, as without our own; repeatable, or with colons between
+    #[arg(long = "strip-domain", value_name = "DOMAIN", value_delimiter = ':')]
+    pub strip_domains: Vec<String>,
+
+    /// Show this sender, by its whole name, without its domain; repeatable, or with colons between
+    #[arg(long = "short-host", value_name = "HOST", value_delimiter = ':')]
+    pub short_hosts: Vec<String>,
+
     /// Take the host name from the message instead of from its sender
     #[arg(short = 'H', long)]
     pub hostname_from_message: bool,

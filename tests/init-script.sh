@@ -36,6 +36,15 @@ fail() {
     exit 1
 }
 
+# Waits for words in the log, five seconds at most.
+wait_for() {
+    for _ in $(seq 50); do
+        ! grep -q "$1" "$home/messages" || return 0
+        sleep 0.1
+    done
+    fail "not in the log: $1"
+}
+
 # shellcheck disable=SC2086 # the options are words
 run start-stop-daemon --start --verbose --pidfile "$pidfile" --exec "$daemon" -- $options
 [ -s "$pidfile" ] || fail "no pid file when the start returned"
@@ -46,10 +55,10 @@ run start-stop-daemon --start --oknodo --verbose --pidfile "$pidfile" --exec "$d
 [ "$(cat "$pidfile")" = "$pid" ] || fail "a second start changed the pid file"
 run logger -u "$home/log" -t init-script hello
 run start-stop-daemon --stop --signal HUP --verbose --pidfile "$pidfile" --exec "$daemon"
+wait_for 'configuration loaded again'
 run start-stop-daemon --stop --retry 5 --verbose --pidfile "$pidfile" --exec "$daemon"
 [ ! -e "$pidfile" ] || fail "the pid file is left"
 run cat "$home/messages"
 grep -q 'init-script: hello' "$home/messages" || fail "the message is lost"
-grep -q 'configuration loaded again' "$home/messages" || fail "no reload"
 grep -q 'exiting on SIGTERM' "$home/messages" || fail "no end"
 echo "ok"

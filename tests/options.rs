@@ -6,6 +6,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -288,6 +290,48 @@ fn inetutils_reads_the_files_of_a_directory_too() {
     home.log("<13>app: hello");
     home.line("messages", "hello");
     home.line("user", "hello");
+    daemon.end();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what is skipped is seen")]
+fn a_change_of_the_zone_is_seen() {
+    let zone = "/usr/share/zoneinfo/Asia/Tokyo"; // nine hours ahead, all year
+    let private = "mount -t tmpfs none /etc";
+    let can_mount = Command::new("unshare")
+        .args(["-m", "sh", "-c", private])
+        .stderr(Stdio::null())
+        .status();
+    if !Path::new(zone).exists() || !can_mount.is_ok_and(|status| status.success()) {
+        eprintln!("SKIP: a private /etc and the zones of the system are needed");
+        return;
+    }
+    let home = Home::new(CONFIGURATION);
+    let daemon = home.command(HERE);
+    let line =
+        format!("{private} && ln -s ../usr/share/zoneinfo/UTC /etc/localtime && exec \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &line, "sh"]);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    let daemon = home.spawn(command.env_remove("TZ").stdin(Stdio::null()));
+    home.log("<13>1 2026-01-01T00:00:00Z host app - - - before");
+    let got = home.line("messages", "before");
+    assert!(got.starts_with("Jan  1 00:00:00 "), "{got}");
+
+    let localtime = format!("/proc/{}/root/etc/localtime", home.pid());
+    fs::remove_file(&localtime).expect("it is ours");
+    std::os::unix::fs::symlink(zone, &localtime).expect("it is gone");
+    kill(home.pid(), Signal::SIGHUP).expect("it runs");
+    home.line("messages", "configuration loaded again");
+    let mut count = 0;
+    wait_for("the zone", || {
+        count += 1; // or it would be folded
+        home.log(&format!(
+            "<13>1 2026-01-01T00:00:00Z host app - - - after {count}"
+        ));
+        let text = fs::read_to_string(home.path("messages")).ok()?;
+        text.contains("Jan  1 09:00:00 ").then_some(())
+    });
     daemon.end();
 }
 

@@ -100,7 +100,6 @@ pub(super) fn family(dialect: Option<Dialect>) -> Family {
 
 const BOOT_FILE: &str = "messages of the kernel are tagged kernel:";
 const SHARED_MEMORY: &str = "there is no log in shared memory, messages go to the log file";
-const NAMES: &str = "only our own domain is left out of the names of senders";
 const NO_TLS: &str = "TLS is not there yet; leave it out, and forward or receive over tcp:// \
                       only where nobody can listen in";
 const PRIVILEGES: &str = "the user and group stay those that it was started with";
@@ -317,14 +316,14 @@ const INETUTILS: Family = Family {
         (b'f', Value("--config=")),
         (b'h', Flag(&["--forward-all"])),
         (b'?', Flag(&["--help"])),
-        (b'l', Ignored(Arity::Value, NAMES)),
+        (b'l', Value("--short-host=")),
         (b'm', Value("--mark=")),
         (b'n', Flag(&["--foreground"])),
         (b'P', Value("--pid-file=")),
         (b'p', Value("--socket=")),
         (b'r', Udp(Receive::Yes)),
         (b'S', Flag(&["--sync"])),
-        (b's', Ignored(Arity::Value, NAMES)),
+        (b's', Value("--strip-domain=")),
         (b'T', Flag(&["--receive-time"])),
         (b'V', Flag(&["--version"])),
     ],
@@ -354,12 +353,12 @@ const SYSKLOGD1: Family = Family {
         (b'f', Value("--config=")),
         (b'h', Flag(&["--forward-all"])),
         (b'?', Flag(&["--help"])),
-        (b'l', Ignored(Arity::Value, NAMES)),
+        (b'l', Value("--short-host=")),
         (b'm', Value("--mark=")),
         (b'n', Flag(&["--foreground"])),
         (b'p', Value("--socket=")),
         (b'r', Udp(Receive::Yes)),
-        (b's', Ignored(Arity::Value, NAMES)),
+        (b's', Value("--strip-domain=")),
         (b'v', Flag(&["--version"])),
         (b'x', Flag(&["--no-dns"])),
     ],

@@ -283,6 +283,13 @@ fn only_a_chosen_sysklogd_or_freebsd_receives_unasked() {
 }
 
 #[test]
+fn lists_of_names_are_divided_at_colons() {
+    let arguments = parsed("--compat=inetutils -s a.org:b.org -s c.org -l h.d.org");
+    assert_eq!(arguments.strip_domains, ["a.org", "b.org", "c.org"]);
+    assert_eq!(arguments.short_hosts, ["h.d.org"]);
+}
+
+#[test]
 fn a_list_of_sockets_stands_for_the_default_one() {
     assert!(parsed("--compat=netbsd -P list").sockets.is_empty());
     assert_eq!(parsed("--compat=netbsd -P list -p /l").sockets.len(), 1);

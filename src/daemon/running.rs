@@ -22,7 +22,7 @@ use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
 use crate::input::internal::Internal;
 use crate::input::kmsg::Time;
-use crate::input::peer::PeerNames;
+use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::output::Surroundings;
 use crate::route::inbox::Change;
@@ -58,7 +58,12 @@ impl Running {
             PeerNames::numeric()
         } else {
             let domain = host.full().split_once('.').map_or("", |(_, domain)| domain);
-            PeerNames::resolving(domain).map_err(StartError::Runtime)?
+            let domains = arguments.strip_domains.iter().map(String::as_str);
+            let shortening = Shortening::new(
+                domains.chain([domain]),
+                arguments.short_hosts.iter().map(String::as_str),
+            );
+            PeerNames::resolving(shortening).map_err(StartError::Runtime)?
         };
         let surroundings = Surroundings {
             compressor: Arc::default(),

@@ -187,7 +187,7 @@ pub(super) struct Stamps {
     now_second: Option<i64>,
     last: Stamp,
     last_octets: Vec<u8>,
-    last_year: i32,
+    last_second: Option<i64>,
 }
 
 impl Stamps {
@@ -210,9 +210,9 @@ impl Stamps {
         let Some(octets) = message.timestamp_octets() else {
             return self.received(received);
         };
-        // A time without a year depends on the day of reception: see Civil::year_near.
-        let day = i32::try_from(received.seconds / 86_400).unwrap_or(i32::MAX);
-        if octets == self.last_octets && day == self.last_year {
+        // A time without a year depends on the day of reception (see Civil::year_near), and all of them on
+        // the zone, which may change: so a rendering holds for a second of reception.
+        if octets == self.last_octets && self.last_second == Some(received.seconds) {
             return &self.last;
         }
         let Some(timestamp) = message.timestamp() else {
@@ -222,7 +222,7 @@ impl Stamps {
         if octets.len() <= REMEMBERED {
             self.last_octets.extend_from_slice(octets);
         }
-        self.last_year = day;
+        self.last_second = Some(received.seconds);
         self.last.render(resolve(timestamp, received));
         if let Timestamp::Instant {
             seconds, micros, ..
