@@ -1,6 +1,7 @@
 //! Where the configuration comes from: a file, a file with a directory, or the options alone.
 
 use std::fs;
+use std::path::{Path, absolute};
 
 use super::StartError;
 use crate::cli::{Arguments, LocalSocket};
@@ -17,8 +18,14 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, LoadError> {
     let loaded = config::load(&arguments.config)?;
     match &arguments.include_directory {
         Some(directory) if directory.is_dir() => {
-            let (file, directory) = (arguments.config.display(), directory.display());
-            let both = format!("include {file}\ninclude {directory}\n");
+            // What is included from no file has no directory to start from.
+            let whole = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
+            let (file, directory) = (whole(&arguments.config), whole(directory));
+            let both = format!(
+                "include {}\ninclude {}\n",
+                file.display(),
+                directory.display()
+            );
             Ok(config::load_text(OPTIONS, &both))
         }
         Some(_) | None => Ok(loaded),
