@@ -54,12 +54,18 @@ fn the_form_of_lines_is_that_of_the_option() {
 
 #[test]
 fn a_rule_with_a_format_keeps_it_whatever_the_command_line_says() {
-    let home = Home::new("*.*\t{}/messages\t;RFC3164\n");
-    let daemon = home.start(&format!("-O rfc5424 {HERE}"));
-    home.log("<13>Jan  1 00:00:00 app: hello");
-    let got = home.line("messages", "hello");
-    assert!(got.starts_with("Jan  1 00:00:00 "), "{got}");
-    daemon.end();
+    for (format, line, want) in [
+        ("RFC3164", "-O rfc5424", "Jan  1 00:00:00 "),
+        ("RFC5424,pri", "-O bsd", "<13>1 20"),
+        ("RFC5424", "-vv", "20"),
+    ] {
+        let home = Home::new(&format!("*.*\t{{}}/messages\t;{format}\n"));
+        let daemon = home.start(&format!("{line} {HERE}"));
+        home.log("<13>Jan  1 00:00:00 app: hello");
+        let got = home.line("messages", "hello");
+        assert!(got.starts_with(want), "{format}: {got}");
+        daemon.end();
+    }
 }
 
 #[test]

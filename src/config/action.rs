@@ -68,6 +68,7 @@ impl Action {
         match (word.as_str(), value) {
             ("rfc3164", None) => self.layout(option, LayoutDecl::Rfc3164),
             ("rfc5424", None) => self.layout(option, LayoutDecl::Rfc5424),
+            ("pri", None) => self.pri(option),
             ("bsd", None) => self.layout(option, LayoutDecl::Bsd),
             ("escape", Some(value)) => {
                 self.format.escape = Some(escape(value)?);
@@ -126,6 +127,20 @@ impl Action {
         }
         self.format.layout = Some(layout);
         Ok(())
+    }
+
+    /// `pri` after `RFC5424`: files show `<PRI>1 ` as well.
+    fn pri(&mut self, option: Piece<'_>) -> Result<(), Problem> {
+        match self.format.layout {
+            Some(LayoutDecl::Rfc5424 | LayoutDecl::Rfc5424Pri) => {
+                self.format.layout = Some(LayoutDecl::Rfc5424Pri);
+                Ok(())
+            }
+            Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) | None => {
+                let message = "pri without RFC5424, rule ignored";
+                Err(option.error("E103", message, "write ;RFC5424,pri"))
+            }
+        }
     }
 
     fn only_files(&self, option: Piece<'_>, what: &str) -> Result<(), Problem> {
@@ -272,7 +287,9 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
     }
     let near = suggestion(
         word,
-        VALUED.into_iter().chain(["rfc3164", "rfc5424", "bsd"]),
+        VALUED
+            .into_iter()
+            .chain(["rfc3164", "rfc5424", "bsd", "pri"]),
     );
     let message = format!("unknown option {}, rule ignored", quoted(key.text));
     key.error(
@@ -304,6 +321,8 @@ mod tests {
             let action = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
             assert_eq!(action.format.layout, Some(LayoutDecl::Rfc5424), "{text}");
         }
+        let action = read("/f;RFC5424,pri").expect("valid");
+        assert_eq!(action.format.layout, Some(LayoutDecl::Rfc5424Pri));
         let action =
             read("/f;mode=0640,owner=root,group=adm,sync=durable,escape=hex").expect("valid");
         assert_eq!(action.settings.mode, Some(0o640));
@@ -347,6 +366,8 @@ mod tests {
             ("/f;rotate=10X", "E103"),
             ("/f;rotate=99999999999G", "E103"),
             ("/f;RFC5424,RFC3164", "E103"),
+            ("/f;pri", "E103"),
+            ("/f;RFC3164,pri", "E103"),
             ("/f;sync=always", "E103"),
             ("/f;rotat=1M", "E103"),
             ("/f;rotate=daily", "E110"),

@@ -204,7 +204,7 @@ pub enum Transport {
 /// The form of a line, as far as the configuration decides it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct FormatDecl {
-    /// `;BSD`, `;RFC3164`, `;RFC5424`; `None` is the destination's own default.
+    /// `;BSD`, `;RFC3164`, `;RFC5424`, `;RFC5424,pri`; `None` is the destination's own default.
     pub layout: Option<LayoutDecl>,
     /// `escape=…`; `None` is the `escape` keyword's, or octal.
     pub escape: Option<Escape>,
@@ -217,8 +217,10 @@ pub enum LayoutDecl {
     Bsd,
     /// With BSD time and host.
     Rfc3164,
-    /// RFC 5424 6.
+    /// RFC 5424 6; in files without `<PRI>1 `, as sysklogd writes it.
     Rfc5424,
+    /// RFC 5424 6, in files too.
+    Rfc5424Pri,
 }
 
 /// How an output behaves.

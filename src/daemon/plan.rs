@@ -281,9 +281,8 @@ fn template(rule: &RuleDecl, escape: Escape, arguments: &Arguments) -> Template 
         Destination::Forward(remote) => Template {
             layout: match (layout, arguments.output_format) {
                 (Some(LayoutDecl::Bsd), _) => Layout::ForwardBsd,
-                (Some(LayoutDecl::Rfc5424), _) | (None, Some(OutputFormat::Rfc5424)) => {
-                    Layout::ForwardRfc5424
-                }
+                (Some(LayoutDecl::Rfc5424 | LayoutDecl::Rfc5424Pri), _)
+                | (None, Some(OutputFormat::Rfc5424)) => Layout::ForwardRfc5424,
                 (Some(LayoutDecl::Rfc3164), _) | (None, Some(OutputFormat::Rfc3164) | None) => {
                     Layout::ForwardRfc3164
                 }
@@ -297,6 +296,7 @@ fn template(rule: &RuleDecl, escape: Escape, arguments: &Arguments) -> Template 
             layout: match layout {
                 Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) => Layout::Traditional,
                 Some(LayoutDecl::Rfc5424) => Layout::Rfc5424Line,
+                Some(LayoutDecl::Rfc5424Pri) => Layout::Rfc5424LinePri,
                 None => line_layout(arguments),
             },
             escaping: text,
