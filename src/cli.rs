@@ -12,6 +12,7 @@
 //!
 //! ```text
 //! -C   a path that begins with `/`: the kernel log's cache file; else FreeBSD's "create", which we do
+//! -i   `/path`, `NONE`: rsyslog's pid file
 //! -l   `/path` or `MODE:/path`: FreeBSD's additional socket; else sysklogd's "keep console logging"
 //! -o   `bsd`, `rfc3164`, `syslog`, `rfc5424`: NetBSD's form of lines; else FreeBSD's boot file
 //! -r   `SIZE[:COUNT]` or `:COUNT`: rotation; else sysklogd 1.5's "receive over UDP"

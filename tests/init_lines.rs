@@ -26,6 +26,7 @@ fn a_line_without_a_word_on_the_foreground_returns_when_messages_are_received() 
     for line in [
         "",                                          // Yocto's script
         "-n -m 0",                                   // Buildroot's script
+        "-n -iNONE",                                 // Debian's rsyslog, without systemd
         "-s",                                        // FreeBSD's rc.d
         "-s -cc -C",                                 // FreeBSD, often
         "-ss -a 10.0.0.0/8 -C",                      // FreeBSD, jail

@@ -54,11 +54,13 @@ pub(super) enum Arity {
     Attached,
 }
 
-/// The options of which sysklogd and FreeBSD have different opinions.
+/// The options of which sysklogd, FreeBSD and rsyslog have different opinions.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     /// `-C`
     CacheOrCreate,
+    /// `-i`, which is rsyslog's
+    PidFileOrNone,
     /// `-l`
     SocketOrConsole,
     /// `-o`
@@ -105,7 +107,7 @@ const NO_TLS: &str = "TLS is not there yet; leave it out, and forward or receive
 const PRIVILEGES: &str = "the user and group stay those that it was started with";
 const FOLDING_OFF: &[&str] = &["--no-folding", "--no-folding"];
 
-/// `getopt(3)`: `468Aa:b:C:cdHFf:Kklm:M:nP:p:r:sTtv?` with FreeBSD's `NoO:S:u`.
+/// `getopt(3)`: `468Aa:b:C:cdHFf:Kklm:M:nP:p:r:sTtv?` with FreeBSD's `NoO:S:u` and rsyslog's `i:`.
 const DEFAULT: Family = Family {
     presets: &[],
     short: &[
@@ -123,6 +125,7 @@ const DEFAULT: Family = Family {
         (b'H', Flag(&["--hostname-from-message"])),
         (b'h', Flag(&["--help"])),
         (b'?', Flag(&["--help"])),
+        (b'i', ByShape(Shape::PidFileOrNone)),
         (b'K', Flag(&["--no-kernel-log"])),
         (b'k', Flag(&["--keep-kern"])),
         (b'l', ByShape(Shape::SocketOrConsole)),

@@ -217,6 +217,16 @@ impl Translation {
                     self.ignored(name, "there is no log in shared memory");
                 }
             }
+            Shape::PidFileOrNone => {
+                if followed.value_like(|text| text == b"NONE").is_some() {
+                    self.ignored(name, "there is always a pid file, which is locked");
+                } else if let Some(path) = followed.value_like(is_path) {
+                    self.push("--pid-file=", Some(path));
+                } else {
+                    self.refusals
+                        .push(format!("{name} is rsyslog's, and takes a path or NONE"));
+                }
+            }
             Shape::SocketOrConsole => match followed.value_like(is_socket) {
                 Some(socket) => self.push("--extra-socket=", Some(socket)),
                 None => self.extend(&["--keep-console"]),
