@@ -5,14 +5,16 @@
 //! syslogd --secure --secure --mark=0 --rotate=10M:10 --socket=/dev/log --socket=/srv/chroot/dev/log
 //! ```
 //!
-//! Both lines mean the same: [`translate`] turns the first into the second, and clap reads only long
-//! names. Short options follow sysklogd 2.x, as getopt(3) reads them: in clusters, with the value
-//! attached or in the next argument, and repeated at will. Four letters mean something else
-//! elsewhere, and the shape of what follows decides:
+//! Both lines mean the same: a table for each family of daemon turns the first into the second, and clap
+//! reads only long names. The family is that of `--compat`, or else of `SYSLOGD_COMPAT`, or else of the
+//! program's name (`syslogd.openbsd`). Without any, sysklogd 2.x and FreeBSD hold at once, and where they
+//! collide the shape of what follows decides:
 //!
 //! ```text
 //! -C   a path that begins with `/`: the kernel log's cache file; else FreeBSD's "create", which we do
+//! -i   `/path`, `NONE`: rsyslog's pid file
 //! -l   `/path` or `MODE:/path`: FreeBSD's additional socket; else sysklogd's "keep console logging"
+//! -o   `bsd`, `rfc3164`, `syslog`, `rfc5424`: NetBSD's form of lines; else FreeBSD's boot file
 //! -r   `SIZE[:COUNT]` or `:COUNT`: rotation; else sysklogd 1.5's "receive over UDP"
 //! -v   alone: the version; else FreeBSD's "verbose"
 //! ```
@@ -20,17 +22,27 @@
 //! Values that belong to the language of syslog.conf(5) stay text here; the configuration reads them.
 
 mod dialect;
+mod families;
+mod one_log;
+mod socket;
+mod translate;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 pub use dialect::Dialect;
+pub use one_log::OneLog;
+pub use socket::LocalSocket;
+
+pub use translate::{Translation, translate};
 
 /// Everything that the command line can say.
 #[derive(Clone, Debug, Parser)]
@@ -40,7 +52,8 @@ pub use dialect::Dialect;
     about = "Receives log messages, routes them by syslog.conf(5), and accounts for every one",
     args_override_self = true,
     disable_version_flag = true,
-    after_help = "Short options follow sysklogd 2.x; those that only it knows are accepted with a warning."
+    after_help = "Short options follow sysklogd 2.x and FreeBSD, or the daemon that --compat names; \
+                  those that have no meaning here are accepted with a warning."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -60,8 +73,22 @@ pub struct Arguments {
     pub config: PathBuf,
 
     /// Receive on this unix datagram socket; repeat for several
-    #[arg(short = 'p', long = "socket", value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    pub sockets: Vec<PathBuf>,
+    #[arg(short = 'p', long = "socket", value_name = "[MODE:]PATH", default_value = DEFAULT_SOCKET,
+        value_parser = OsStringValueParser::new().map(LocalSocket::parse))]
+    pub sockets: Vec<LocalSocket>,
+
+    /// Receive on this unix datagram socket beside the others; repeatable
+    #[arg(long = "extra-socket", value_name = "[MODE:]PATH",
+        value_parser = OsStringValueParser::new().map(LocalSocket::parse))]
+    pub extra_sockets: Vec<LocalSocket>,
+
+    /// Receive also on the unix datagram sockets that this file names, one on a line
+    #[arg(long, value_name = "FILE")]
+    pub socket_list: Option<PathBuf>,
+
+    /// Receive on no unix socket that the command line could name
+    #[arg(long)]
+    pub no_unix_sockets: bool,
 
     /// Keep the process id in this file
     #[arg(short = 'P', long, value_name = "FILE", default_value = DEFAULT_PID_FILE)]
@@ -79,6 +106,10 @@ pub struct Arguments {
     #[arg(short = 's', long, action = ArgAction::Count)]
     pub secure: u8,
 
+    /// Receive nothing from the network, and bind no UDP port; as --secure once
+    #[arg(short = 'N', long)]
+    pub no_udp: bool,
+
     /// Rotate log files of this size, and keep so many: 10M:5
     #[arg(short = 'r', long = "rotate", value_name = "SIZE[:COUNT]")]
     pub rotation: Option<String>,
@@ -86,6 +117,14 @@ pub struct Arguments {
     /// Do not look up names of senders
     #[arg(short = 'n', long)]
     pub no_dns: bool,
+
+    /// Show the names of senders without this domain, as without our own; repeatable, or with colons between
+    #[arg(long = "strip-domain", value_name = "DOMAIN", value_delimiter = ':')]
+    pub strip_domains: Vec<String>,
+
+    /// Show this sender, by its whole name, without its domain; repeatable, or with colons between
+    #[arg(long = "short-host", value_name = "HOST", value_delimiter = ':')]
+    pub short_hosts: Vec<String>,
 
     /// Take the host name from the message instead of from its sender
     #[arg(short = 'H', long)]
@@ -99,6 +138,34 @@ pub struct Arguments {
     #[arg(short = 'T', long)]
     pub receive_time: bool,
 
+    /// Give messages of the kernel the time at which it wrote them
+    #[arg(short = 't', long)]
+    pub kernel_time: bool,
+
+    /// Write times in UTC, as 2026-11-22T11:00:00.123Z
+    #[arg(long)]
+    pub utc_time: bool,
+
+    /// Write facility and severity in numbers; twice: in words
+    #[arg(long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Write and forward in this form, unless a rule says otherwise
+    #[arg(short = 'O', long, value_name = "FORMAT")]
+    pub output_format: Option<OutputFormat>,
+
+    /// Write lines as busybox does: with the priority, or short
+    #[arg(long, value_name = "STYLE", hide = true)]
+    pub line_style: Option<LineStyle>,
+
+    /// Take a priority in a rule for that priority alone, and not for the more urgent ones too
+    #[arg(short = 'u', long)]
+    pub exact: bool,
+
+    /// Bring each line to the disk before the next is taken
+    #[arg(long)]
+    pub sync: bool,
+
     /// Log "-- MARK --" so often; 0 is never
     #[arg(short = 'm', long, value_name = "MINUTES", default_value_t = 20)]
     pub mark: u32,
@@ -108,17 +175,41 @@ pub struct Arguments {
     #[arg(short = 'c', long = "no-folding", action = ArgAction::Count)]
     pub folding: u8,
 
+    /// Fold repeated messages, which is the default
+    #[arg(long, overrides_with = "folding")]
+    pub fold: bool,
+
     /// Changes nothing: UTF-8 is always kept
     #[arg(short = '8', long)]
     pub eight_bit: bool,
 
     /// Use IPv4 only
-    #[arg(short = '4', long, overrides_with = "ipv6")]
+    #[arg(short = '4', long, overrides_with_all = ["ipv6", "ipany"])]
     pub ipv4: bool,
 
     /// Use IPv6 only
-    #[arg(short = '6', long, overrides_with = "ipv4")]
+    #[arg(short = '6', long, overrides_with_all = ["ipv4", "ipany"])]
     pub ipv6: bool,
+
+    /// Use IPv4 and IPv6, which is the default
+    #[arg(long, overrides_with_all = ["ipv4", "ipv6"])]
+    pub ipany: bool,
+
+    /// Forward over UDP to every address of a name, not only to the first that has a route
+    #[arg(short = 'A', long)]
+    pub all_addresses: bool,
+
+    /// Forward only what local programs logged
+    #[arg(long, overrides_with = "forward_all")]
+    pub forward_local: bool,
+
+    /// Forward what others sent too, which is the default
+    #[arg(long, overrides_with = "forward_local")]
+    pub forward_all: bool,
+
+    /// Forward nothing
+    #[arg(long)]
+    pub no_forward: bool,
 
     /// Accept network messages from this peer only, as 10.0.0.0/8 or name:port; repeatable
     #[arg(short = 'a', long = "allow", value_name = "PEER")]
@@ -132,9 +223,27 @@ pub struct Arguments {
     #[arg(short = 'K', long = "no-kernel-log", action = ArgAction::SetFalse)]
     pub kernel_log: bool,
 
+    /// Leave the kernel's messages on the console; while they are in the log it shows emergencies only
+    #[arg(short = 'l', long)]
+    pub keep_console: bool,
+
     /// Remember here how far the kernel log was read
     #[arg(short = 'C', long, value_name = "FILE", default_value = DEFAULT_KMSG_CACHE)]
     pub kmsg_cache: PathBuf,
+
+    /// Read the *.conf files of this directory after the configuration
+    #[arg(long, value_name = "DIR")]
+    pub include_directory: Option<PathBuf>,
+
+    /// What is logged where when options say it.
+    #[command(flatten)]
+    pub one_log: OneLog,
+
+    /// Read options and configuration as this family of daemons does
+    #[arg(long = "compat", value_name = "FAMILY", default_value = "sysklogd",
+        value_parser = PossibleValuesParser::new(Dialect::ALL.map(|(_, name)| name))
+            .map(|name| Dialect::from_name(&name).unwrap_or_default()))]
+    pub compat: Dialect,
 
     /// Check the configuration, show every mistake, and exit: 0 is clean, 78 is not
     #[arg(long)]
@@ -158,6 +267,42 @@ pub struct Arguments {
     /// Sentences for the operator about options that were accepted without effect.
     #[arg(skip)]
     pub warnings: Vec<String>,
+
+    /// Sentences for the operator about what was understood of the command line.
+    #[arg(skip)]
+    pub notes: Vec<String>,
+
+    /// Whether somebody chose the dialect. sysklogd and FreeBSD then listen on UDP unless told not to.
+    #[arg(skip)]
+    pub is_compat_chosen: bool,
+
+    /// Whether somebody named the configuration.
+    #[arg(skip)]
+    pub is_config_named: bool,
+
+    /// Whether `-n` was written where it is no DNS, but the foreground elsewhere.
+    #[arg(skip)]
+    pub may_stay: bool,
+}
+
+/// The form of lines and forwards (FreeBSD's `-O`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum OutputFormat {
+    /// With BSD time.
+    #[value(alias = "bsd")]
+    Rfc3164,
+    /// RFC 5424 6, PRI and version included.
+    #[value(alias = "syslog")]
+    Rfc5424,
+}
+
+/// The lines of busybox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LineStyle {
+    /// With the priority after the host.
+    Busybox,
+    /// Without host and priority.
+    Short,
 }
 
 /// Which internet protocols are used.
@@ -198,14 +343,40 @@ impl Arguments {
     /// If the working directory is gone and a path is relative to it; the paths before it are done.
     pub fn make_paths_absolute(&mut self) -> io::Result<()> {
         let single = [&mut self.config, &mut self.pid_file, &mut self.kmsg_cache];
+        let sockets = self.sockets.iter_mut().chain(&mut self.extra_sockets);
+        let log_file = self.one_log.log_file.iter_mut();
         for path in single
             .into_iter()
-            .chain(&mut self.sockets)
+            .chain(sockets.map(|socket| &mut socket.path))
+            .chain(log_file.filter(|file| **file != Path::new("-")))
+            .chain(&mut self.socket_list)
+            .chain(&mut self.include_directory)
             .chain(&mut self.try_dir)
         {
             *path = std::path::absolute(&*path)?;
         }
         Ok(())
+    }
+
+    /// The unix datagram sockets to receive on.
+    pub fn local_sockets(&self) -> impl Iterator<Item = &LocalSocket> {
+        let wanted = !self.no_unix_sockets;
+        let sockets = self.sockets.iter().chain(&self.extra_sockets);
+        sockets.filter(move |_| wanted)
+    }
+
+    /// Whether UDP is received although nothing says so: what sysklogd and FreeBSD do, if one of them was
+    /// chosen by name.
+    pub fn receives_unasked(&self) -> bool {
+        let family = match self.compat {
+            Dialect::Sysklogd | Dialect::Freebsd => true,
+            Dialect::Openbsd
+            | Dialect::Netbsd
+            | Dialect::Inetutils
+            | Dialect::Busybox
+            | Dialect::Sysklogd1 => false,
+        };
+        family && self.is_compat_chosen && !self.no_udp
     }
 }
 
@@ -235,235 +406,37 @@ impl Usage {
 /// # Errors
 /// On a mistake, and for `--help` and `--version`; [`Usage::print`] knows what to do with it.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, Usage> {
-    let (argv, warnings) = translate(argv.into_iter().collect());
-    let mut arguments = Arguments::try_parse_from(argv)?;
+    parse_with(
+        argv.into_iter().collect(),
+        std::env::var_os("SYSLOGD_COMPAT"),
+    )
+}
+
+fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Arguments, Usage> {
+    let chosen = Dialect::choose(&argv, environment).map_err(refused)?;
+    let translation = translate(argv, chosen);
+    if let Some(refusal) = translation.refusals.into_iter().next() {
+        return Err(refused(refusal));
+    }
+    let matches = Arguments::command().try_get_matches_from(translation.argv)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
     arguments.foreground |= arguments.debug || arguments.try_dir.is_some();
-    arguments.warnings = warnings;
+    arguments.warnings = translation.warnings;
+    arguments.may_stay = translation.may_stay;
+    arguments.notes = translation.notes;
+    arguments.compat = chosen.unwrap_or_default();
+    arguments.is_compat_chosen = chosen.is_some();
+    if arguments.socket_list.is_some()
+        && matches.value_source("sockets") != Some(ValueSource::CommandLine)
+    {
+        arguments.sockets.clear();
+    }
+    arguments.is_config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
     Ok(arguments)
 }
 
-/// How a short option of sysklogd 2.x reads on.
-#[derive(Clone, Copy)]
-enum Short {
-    /// It stands alone.
-    Flag(&'static str),
-    /// It takes the rest of its argument, or else the next argument.
-    Value(&'static str),
-    /// It stands alone and has no effect; why is what the operator reads.
-    Ignored(&'static str),
-    /// It depends on what follows.
-    ByShape(Shape),
-}
-
-#[derive(Clone, Copy)]
-enum Shape {
-    CacheOrCreate,
-    SocketOrConsole,
-    RotationOrUdp,
-    VersionOrVerbose,
-}
-
-fn short(letter: u8) -> Option<Short> {
-    Some(match letter {
-        b'4' => Short::Flag("--ipv4"),
-        b'6' => Short::Flag("--ipv6"),
-        b'8' => Short::Flag("--eight-bit"),
-        b'A' => Short::Ignored("a forward uses one address of its host, not all of them"),
-        b'a' => Short::Value("--allow"),
-        b'b' => Short::Value("--bind"),
-        b'C' => Short::ByShape(Shape::CacheOrCreate),
-        b'c' => Short::Flag("--no-folding"),
-        b'd' => Short::Flag("--debug"),
-        b'F' => Short::Flag("--foreground"),
-        b'f' => Short::Value("--config"),
-        b'H' => Short::Flag("--hostname-from-message"),
-        b'h' | b'?' => Short::Flag("--help"),
-        b'K' => Short::Flag("--no-kernel-log"),
-        b'k' => Short::Flag("--keep-kern"),
-        b'l' => Short::ByShape(Shape::SocketOrConsole),
-        b'M' => Short::Value("--max-forward"),
-        b'm' => Short::Value("--mark"),
-        b'n' => Short::Flag("--no-dns"),
-        b'P' => Short::Value("--pid-file"),
-        b'p' => Short::Value("--socket"),
-        b'r' => Short::ByShape(Shape::RotationOrUdp),
-        b's' => Short::Flag("--secure"),
-        b'T' => Short::Flag("--receive-time"),
-        b't' => Short::Ignored("kernel messages carry the time at which they were read"),
-        b'v' => Short::ByShape(Shape::VersionOrVerbose),
-        _ => return None,
-    })
-}
-
-/// Turns sysklogd's short options into our long ones; also returns what the operator should know.
-///
-/// What is no option of sysklogd's is left as it is, so that clap can say what is wrong with it.
-pub fn translate(argv: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
-    let sole = argv.len() == 2;
-    let mut translation = Translation::default();
-    let mut rest = argv.into_iter().peekable();
-    translation.argv.extend(rest.next());
-    while let Some(argument) = rest.next() {
-        if argument == "--" {
-            translation.argv.push(argument);
-            translation.argv.extend(rest);
-            break;
-        }
-        match argument.as_bytes() {
-            [b'-', b'-', ..] | [b'-'] => translation.argv.push(argument),
-            [b'-', cluster @ ..] => {
-                let mut cluster = cluster;
-                while let [letter, attached @ ..] = cluster {
-                    let mut followed = Followed {
-                        attached,
-                        next: &mut rest,
-                    };
-                    if !translation.option(*letter, &mut followed, sole) {
-                        let unknown = [b"-", cluster].concat();
-                        translation.argv.push(OsString::from_vec(unknown));
-                        break;
-                    }
-                    cluster = followed.attached;
-                }
-            }
-            _ => translation.argv.push(argument),
-        }
-    }
-    (translation.argv, translation.warnings)
-}
-
-/// What stands behind the letter of an option.
-struct Followed<'a, 'b> {
-    /// The rest of its own argument.
-    attached: &'a [u8],
-    /// The arguments after it.
-    next: &'b mut std::iter::Peekable<std::vec::IntoIter<OsString>>,
-}
-
-impl Followed<'_, '_> {
-    /// The value as getopt(3) finds it.
-    fn value(&mut self) -> Option<OsString> {
-        if self.attached.is_empty() {
-            return self.next.next();
-        }
-        Some(OsStr::from_bytes(std::mem::take(&mut self.attached)).to_owned())
-    }
-
-    /// The value, if it has the shape; nothing is consumed otherwise.
-    fn value_like(&mut self, shape: fn(&[u8]) -> bool) -> Option<OsString> {
-        let candidate = match self.attached {
-            [] => self.next.peek()?.as_bytes(),
-            attached => attached,
-        };
-        if shape(candidate) { self.value() } else { None }
-    }
-}
-
-#[derive(Default)]
-struct Translation {
-    argv: Vec<OsString>,
-    warnings: Vec<String>,
-}
-
-impl Translation {
-    /// Translates one letter; false if sysklogd does not know it.
-    fn option(&mut self, letter: u8, followed: &mut Followed<'_, '_>, sole: bool) -> bool {
-        match short(letter) {
-            None => return false,
-            Some(Short::Flag(long)) => self.argv.push(long.into()),
-            Some(Short::Value(long)) => {
-                let value = followed.value();
-                self.push(long, value);
-            }
-            Some(Short::Ignored(why)) => self.ignored(char::from(letter), why),
-            Some(Short::ByShape(shape)) => self.by_shape(shape, followed, sole),
-        }
-        true
-    }
-
-    fn by_shape(&mut self, shape: Shape, followed: &mut Followed<'_, '_>, sole: bool) {
-        match shape {
-            Shape::CacheOrCreate => {
-                if let Some(path) = followed.value_like(is_path) {
-                    self.push("--kmsg-cache", Some(path));
-                    return;
-                }
-                // Debian starts busybox's with `-C128`: a ring of 128 KiB in shared memory.
-                let digits = followed
-                    .attached
-                    .iter()
-                    .take_while(|octet| octet.is_ascii_digit());
-                let (size, rest) = followed.attached.split_at(digits.count());
-                followed.attached = rest;
-                if !size.is_empty() {
-                    self.ignored('C', "there is no log in shared memory");
-                }
-            }
-            Shape::SocketOrConsole => match followed.value_like(is_socket) {
-                None => self.ignored('l', "the kernel's console level is left alone"),
-                Some(socket) => {
-                    let socket = socket.into_vec();
-                    let start = socket.iter().position(|octet| *octet == b'/').unwrap_or(0);
-                    if start > 0 {
-                        self.ignored('l', "the mode: sockets can be written by everyone");
-                    }
-                    let url = [b"unixgram://", &socket[start..]].concat();
-                    self.push("--listen", Some(OsString::from_vec(url)));
-                }
-            },
-            Shape::RotationOrUdp => match followed.value_like(is_rotation) {
-                Some(rotation) => self.push("--rotate", Some(rotation)),
-                None => self.push("--bind", Some(":514".into())),
-            },
-            Shape::VersionOrVerbose if sole => self.argv.push("--version".into()),
-            Shape::VersionOrVerbose => {
-                self.ignored('v', "facility and severity are not written to files");
-            }
-        }
-    }
-
-    /// Adds `--long=value`, or `--long` alone, so that clap asks for the value.
-    fn push(&mut self, long: &str, value: Option<OsString>) {
-        let mut argument = OsString::from(long);
-        if let Some(value) = value {
-            argument.push("=");
-            argument.push(value);
-        }
-        self.argv.push(argument);
-    }
-
-    fn ignored(&mut self, letter: char, why: &str) {
-        self.warnings
-            .push(format!("option -{letter} has no effect here: {why}"));
-    }
-}
-
-fn is_path(text: &[u8]) -> bool {
-    text.starts_with(b"/")
-}
-
-/// `/path` or `MODE:/path` with an octal mode.
-fn is_socket(text: &[u8]) -> bool {
-    let mode = text
-        .iter()
-        .take_while(|octet| (b'0'..=b'7').contains(octet));
-    match text.split_at(mode.count()) {
-        ([], path) => is_path(path),
-        (_, path) => path.starts_with(b":/"),
-    }
-}
-
-/// `SIZE`, `SIZE:COUNT` or `:COUNT`, where SIZE may end in `k`, `M` or `G`.
-fn is_rotation(text: &[u8]) -> bool {
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let mut parts = text.splitn(2, |octet| *octet == b':');
-    let size = parts.next().unwrap_or_default();
-    let count = parts.next();
-    let number = match size.split_last() {
-        Some((b'k' | b'K' | b'm' | b'M' | b'g' | b'G', number)) => number,
-        _ => size,
-    };
-    count.is_none_or(is_number) && (is_number(number) || (size.is_empty() && count.is_some()))
+fn refused(sentence: String) -> Usage {
+    Usage(Arguments::command().error(ErrorKind::InvalidValue, sentence))
 }
 
 /// sysklogd's limits for `-M`: what any IPv4 receiver must take, and four times RFC 3164's 512.

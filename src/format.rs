@@ -2,7 +2,11 @@
 //!
 //! ```text
 //! traditional   Nov 22 11:00:00 host tag[12]: text LF                  files, terminals, FIFOs
+//! numeric       Nov 22 11:00:00 <1.5> host tag[12]: text LF            -v; in words with -vv
+//! busybox       Nov 22 11:00:00 host user.notice tag[12]: text LF
+//! utc           2026-11-22T11:00:00.287Z host tag[12]: text LF         OpenBSD's -Z
 //! rfc5424       2026-11-22T11:00:00.287161+00:00 host tag 12 - - text LF        files, ;RFC5424
+//!               <13>1 2026-11-22T11:00:00.287161+00:00 host tag 12 - - text LF  files, -O rfc5424
 //! forward       <13>Nov 22 11:00:00 host tag[12]: text                          ;RFC3164
 //!               <13>tag[12]: text                                               ;BSD
 //!               <13>1 2026-11-22T11:00:00.287161+00:00 host tag 12 - - text     ;RFC5424
@@ -17,7 +21,7 @@ mod stamp;
 use bytes::BytesMut;
 
 pub use escape::Escape;
-pub use stamp::{Received, bsd_stamp, rfc3339_stamp};
+pub use stamp::{Received, bsd_stamp, rfc3339_stamp, utc_stamp};
 
 use crate::message::{BOM, Form, Message};
 use escape::{push_escaped, push_line_safe};
@@ -37,6 +41,18 @@ pub struct Template {
 pub enum Layout {
     /// `Mmm dd hh:mm:ss host tag[pid]: text` and a line feed.
     Traditional,
+    /// Traditional, with `<facility.severity> ` in numbers before the host (FreeBSD's `-v`).
+    Numeric,
+    /// Traditional, with `<facility.severity> ` in words before the host (FreeBSD's `-vv`).
+    Named,
+    /// Traditional, with `facility.severity ` after the host (busybox).
+    Busybox,
+    /// `Mmm dd hh:mm:ss tag[pid]: text` (busybox's `-S`).
+    Short,
+    /// Traditional, with the time as `yyyy-mm-ddThh:mm:ss.mmmZ` (OpenBSD's `-Z`).
+    Utc,
+    /// RFC 5424 6 and a line feed (FreeBSD's `-O rfc5424`).
+    Rfc5424LinePri,
     /// The fields of RFC 5424 without `<PRI>1 `, and a line feed, as sysklogd writes `;RFC5424`.
     Rfc5424Line,
     /// `<PRI>tag[pid]: text`.
@@ -87,11 +103,29 @@ impl Formatter {
         out.reserve(shown.hostname.len() + message.text().len() + 128);
         let start = out.len();
         let stamp = match template.layout {
-            Layout::Traditional => {
-                out.extend_from_slice(self.stamp(message, shown).bsd());
+            Layout::Traditional
+            | Layout::Numeric
+            | Layout::Named
+            | Layout::Busybox
+            | Layout::Short
+            | Layout::Utc => {
+                let stamp = self.stamp(message, shown);
+                out.extend_from_slice(if template.layout == Layout::Utc {
+                    stamp.utc()
+                } else {
+                    stamp.bsd()
+                });
                 let stamp = out.len() - start;
-                write_host(out, shown.hostname);
+                write_head(out, message, shown.hostname, template.layout);
                 write_text(out, message, template.escaping);
+                stamp
+            }
+            Layout::Rfc5424LinePri => {
+                write_pri(out, message);
+                out.extend_from_slice(b"1 ");
+                out.extend_from_slice(self.stamp(message, shown).rfc3339());
+                let stamp = out.len() - start;
+                write_fields(out, message, shown.hostname, template);
                 stamp
             }
             Layout::Rfc5424Line => {
@@ -126,7 +160,14 @@ impl Formatter {
             out.extend_from_slice(b"]");
         }
         match template.layout {
-            Layout::Traditional | Layout::Rfc5424Line => out.extend_from_slice(b"\n"),
+            Layout::Traditional
+            | Layout::Numeric
+            | Layout::Named
+            | Layout::Busybox
+            | Layout::Short
+            | Layout::Utc
+            | Layout::Rfc5424LinePri
+            | Layout::Rfc5424Line => out.extend_from_slice(b"\n"),
             Layout::ForwardBsd | Layout::ForwardRfc3164 | Layout::ForwardRfc5424 => {}
         }
         stamp
@@ -144,6 +185,42 @@ fn write_pri(out: &mut BytesMut, message: &Message<'_>) {
     out.extend_from_slice(b"<");
     out.extend_from_slice(itoa::Buffer::new().format(message.pri().value()).as_bytes());
     out.extend_from_slice(b">");
+}
+
+/// What stands between the time and the text of a line with a tag.
+fn write_head(out: &mut BytesMut, message: &Message<'_>, hostname: &[u8], layout: Layout) {
+    let (facility, severity) = (message.pri().facility(), message.pri().severity());
+    let words = [facility.name(), ".", severity.name()];
+    match layout {
+        Layout::Numeric => {
+            let mut digits = itoa::Buffer::new();
+            out.extend_from_slice(b"<");
+            out.extend_from_slice(digits.format(message.pri().value() / 8).as_bytes());
+            out.extend_from_slice(b".");
+            out.extend_from_slice(digits.format(message.pri().value() % 8).as_bytes());
+            out.extend_from_slice(b"> ");
+            write_host(out, hostname);
+        }
+        Layout::Named => {
+            out.extend_from_slice(b"<");
+            out.extend(words.iter().flat_map(|word| word.bytes()));
+            out.extend_from_slice(b"> ");
+            write_host(out, hostname);
+        }
+        Layout::Busybox => {
+            write_host(out, hostname);
+            out.extend(words.iter().flat_map(|word| word.bytes()));
+            out.extend_from_slice(b" ");
+        }
+        Layout::Short => {}
+        Layout::Traditional
+        | Layout::Utc
+        | Layout::Rfc5424Line
+        | Layout::Rfc5424LinePri
+        | Layout::ForwardBsd
+        | Layout::ForwardRfc3164
+        | Layout::ForwardRfc5424 => write_host(out, hostname),
+    }
 }
 
 fn write_host(out: &mut BytesMut, hostname: &[u8]) {

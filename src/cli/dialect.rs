@@ -1,5 +1,9 @@
 //! The families of daemon whose command lines and configurations are read literally (`--compat`).
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 /// A family of syslog daemons.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Dialect {
@@ -31,6 +35,42 @@ impl Dialect {
         (Self::Busybox, "busybox"),
         (Self::Sysklogd1, "sysklogd1"),
     ];
+
+    /// The dialect that a command line chooses, or else the environment, or else the program's name, as in
+    /// `syslogd.openbsd`. `None` if nobody does; what clap will refuse counts as nobody.
+    ///
+    /// # Errors
+    /// The sentence about an environment that names no dialect.
+    pub fn choose(
+        argv: &[OsString],
+        environment: Option<OsString>,
+    ) -> Result<Option<Self>, String> {
+        let (program, rest) = argv.split_first().unzip();
+        let mut rest = rest.unwrap_or_default().iter();
+        let mut chosen = None;
+        while let Some(argument) = rest.next().filter(|argument| *argument != "--") {
+            if argument == "--compat" {
+                chosen = rest.next().cloned();
+            } else if let Some(name) = argument.as_bytes().strip_prefix(b"--compat=") {
+                chosen = Some(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        let named = |name: &OsStr| name.to_str().and_then(Self::from_name);
+        if let Some(name) = chosen {
+            return Ok(named(&name));
+        }
+        if let Some(name) = environment.filter(|name| !name.is_empty()) {
+            return named(&name).map(Some).ok_or_else(|| {
+                let known = Self::ALL.map(|(_, name)| name).join(", ");
+                format!(
+                    "SYSLOGD_COMPAT={} names no family of daemons; these are known: {known}",
+                    name.display()
+                )
+            });
+        }
+        let extension = program.and_then(|program| Path::new(program).extension());
+        Ok(extension.and_then(named))
+    }
 
     /// The dialect of this name.
     pub fn from_name(name: &str) -> Option<Self> {

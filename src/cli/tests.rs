@@ -1,5 +1,7 @@
 //! The command line as tables: what is written, and what it means.
 
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
 use super::*;
 
 fn argv(line: &str) -> Vec<OsString> {
@@ -49,16 +51,19 @@ fn sysklogd_short_options_become_long_ones() {
         ("-C128", ""),
         ("-r -f a.conf -n", "--bind=:514 --config=a.conf --no-dns"),
         ("-rn", "--bind=:514 --no-dns"),
-        ("-l /srv/dev/log", "--listen=unixgram:///srv/dev/log"),
-        ("-l 0666:/srv/dev/log", "--listen=unixgram:///srv/dev/log"),
-        ("-l -s", "--secure"),
-        ("-v -s", "--secure"),
+        ("-l /srv/dev/log", "--extra-socket=/srv/dev/log"),
+        ("-l 0666:/srv/dev/log", "--extra-socket=0666:/srv/dev/log"),
+        ("-l -s", "--keep-console --secure"),
+        ("-v -s", "--verbose --secure"),
+        ("-vv", "--verbose --verbose"),
+        ("-S /p", "--extra-socket=0600:/p"),
+        ("-o bsd -o -s", "--output-format=bsd --secure"),
         // ours, and what is left to clap
         ("--config=a -- -s", "--config=a -- -s"),
         ("-sx", "--secure -x"),
         ("-f", "--config"),
     ] {
-        let (got, _) = translate(argv(line));
+        let got = translate(argv(line), None).argv;
         assert_eq!(got, argv(want), "{line}");
     }
 }
@@ -66,12 +71,8 @@ fn sysklogd_short_options_become_long_ones() {
 #[test]
 fn options_without_effect_say_so() {
     for (line, want) in [
-        ("-A", "option -A has no effect here: a forward uses"),
-        ("-l", "option -l has no effect here: the kernel's console"),
-        ("-t", "option -t has no effect here: kernel messages"),
         ("-C128", "option -C has no effect here: there is no log in"),
-        ("-F -v", "option -v has no effect here: facility"),
-        ("-l 600:/x", "option -l has no effect here: the mode"),
+        ("-o", "option -o has no effect here: messages of the kernel"),
     ] {
         let warnings = parsed(line).warnings;
         assert_eq!(warnings.len(), 1, "{line}");
@@ -93,6 +94,12 @@ fn start_lines_of_init_systems_parse() {
         "-s",                               // FreeBSD
         "-ss -a 10.0.0.0/8 -b 10.0.0.1 -C", // FreeBSD, jail
         "-s -cc -vv",
+        "-s -O rfc5424 -a 10.0.0.0/8",              // FreeBSD, often
+        "-a /var/unbound/dev/log --compat=openbsd", // OpenBSD
+        "--no-forward --compat=inetutils",          // Debian's inetutils
+        "-n -C128 --compat=busybox",
+        "-n -t --compat=busybox",
+        "-r -f /etc/syslog.conf -n --compat=sysklogd1",
     ] {
         parsed(line);
     }
@@ -103,7 +110,7 @@ fn nothing_said_means_the_defaults_of_sysklogd() {
     let arguments = parsed("");
     assert!(!arguments.foreground);
     assert_eq!(arguments.config, PathBuf::from("/etc/syslog.conf"));
-    assert_eq!(arguments.sockets, [PathBuf::from("/dev/log")]);
+    assert_eq!(arguments.sockets, [PathBuf::from("/dev/log").into()]);
     assert_eq!(arguments.pid_file, PathBuf::from("/run/syslogd.pid"));
     assert_eq!(arguments.kmsg_cache, PathBuf::from("/run/syslogd.cache"));
     assert_eq!(
@@ -119,7 +126,8 @@ fn nothing_said_means_the_defaults_of_sysklogd() {
 fn options_reach_their_fields() {
     let arguments = parsed("-ssc -p a -p b -b x:1 -b y --listen tcp://[::1]:0 -M512 -K -4 -6 -a h");
     assert_eq!((arguments.secure, arguments.folding), (2, 1));
-    assert_eq!(arguments.sockets, [PathBuf::from("a"), PathBuf::from("b")]);
+    let sockets = ["a", "b"].map(|path| PathBuf::from(path).into());
+    assert_eq!(arguments.sockets, sockets);
     assert_eq!(arguments.bind, ["x:1", "y"]);
     assert_eq!(arguments.listen, ["tcp://[::1]:0"]);
     assert_eq!(arguments.max_forward, Some(512));
@@ -184,9 +192,120 @@ fn the_declaration_is_consistent() {
 }
 
 #[test]
-fn every_option_of_sysklogd_is_known() {
-    for letter in b"468Aa:b:C:cdHFf:Kklm:M:nP:p:r:sTtv?" {
-        let known = short(*letter).is_some();
-        assert_eq!(known, *letter != b':', "{}", char::from(*letter));
+fn the_command_line_chooses_the_dialect_before_the_environment_before_the_name() {
+    for (program, environment, line, want) in [
+        ("/sbin/syslogd", None, "", None),
+        ("/sbin/syslogd.openbsd", None, "", Some(Dialect::Openbsd)),
+        ("/sbin/syslogd.old", None, "", None),
+        ("syslogd.openbsd", Some("netbsd"), "", Some(Dialect::Netbsd)),
+        ("syslogd.openbsd", Some(""), "", Some(Dialect::Openbsd)),
+        (
+            "syslogd.openbsd",
+            Some("netbsd"),
+            "-n --compat=busybox",
+            Some(Dialect::Busybox),
+        ),
+        (
+            "syslogd",
+            None,
+            "--compat inetutils",
+            Some(Dialect::Inetutils),
+        ),
+        (
+            "syslogd",
+            None,
+            "--compat=sysklogd",
+            Some(Dialect::Sysklogd),
+        ),
+    ] {
+        let mut argv = argv(line);
+        argv[0] = program.into();
+        let arguments = parse_with(argv, environment.map(OsString::from))
+            .unwrap_or_else(|usage| panic!("{program} {line}: {usage}"));
+        let chosen = arguments.is_compat_chosen.then_some(arguments.compat);
+        assert_eq!(chosen, want, "{program} {environment:?} {line}");
+    }
+}
+
+#[test]
+fn a_dialect_that_does_not_exist_is_a_mistake_wherever_it_is_named() {
+    let usage = parse(argv("--compat=hpux")).expect_err("no such family");
+    assert_eq!(usage.code(), 64);
+    let usage = parse_with(argv(""), Some("hpux".into())).expect_err("no such family");
+    assert_eq!(usage.code(), 64);
+    let sentence = usage.to_string();
+    assert!(sentence.contains("SYSLOGD_COMPAT=hpux"), "{sentence}");
+    assert!(sentence.contains("openbsd"), "{sentence}");
+}
+
+#[test]
+fn the_defaults_are_those_of_the_family() {
+    for (compat, pid_file) in [
+        ("sysklogd", "/run/syslogd.pid"),
+        ("freebsd", "/var/run/syslog.pid"),
+        ("openbsd", "/var/run/syslog.pid"),
+        ("netbsd", "/var/run/syslogd.pid"),
+        ("inetutils", "/run/syslog.pid"),
+        ("busybox", "/var/run/syslogd.pid"),
+        ("sysklogd1", "/run/syslogd.pid"),
+    ] {
+        let arguments = parsed(&format!("--compat={compat}"));
+        assert_eq!(arguments.pid_file, PathBuf::from(pid_file), "{compat}");
+    }
+    let busybox = parsed("--compat=busybox");
+    assert_eq!((busybox.mark, busybox.folding), (0, 2));
+    assert!(busybox.keep_kern && !busybox.kernel_log);
+    assert_eq!(parsed("--compat=busybox -D").folding, 0);
+    let inetutils = parsed("--compat=inetutils");
+    assert_eq!(inetutils.families(), Families::Ipv4);
+    assert!(inetutils.forward_local);
+    assert!(!parsed("--compat=inetutils --hop").forward_local);
+    assert_eq!(
+        parsed("--compat=inetutils --ipany").families(),
+        Families::Both
+    );
+}
+
+#[test]
+fn only_a_chosen_sysklogd_or_freebsd_receives_unasked() {
+    for (line, want) in [
+        ("", false),
+        ("-n", false),
+        ("--compat=sysklogd", true),
+        ("--compat=freebsd", true),
+        ("--compat=freebsd -N", false),
+        ("--compat=openbsd", false),
+        ("--compat=netbsd", false),
+        ("--compat=inetutils", false),
+    ] {
+        assert_eq!(parsed(line).receives_unasked(), want, "{line}");
+    }
+}
+
+#[test]
+fn lists_of_names_are_divided_at_colons() {
+    let arguments = parsed("--compat=inetutils -s a.org:b.org -s c.org -l h.d.org");
+    assert_eq!(arguments.strip_domains, ["a.org", "b.org", "c.org"]);
+    assert_eq!(arguments.short_hosts, ["h.d.org"]);
+}
+
+#[test]
+fn a_list_of_sockets_stands_for_the_default_one() {
+    assert!(parsed("--compat=netbsd -P list").sockets.is_empty());
+    assert_eq!(parsed("--compat=netbsd -P list -p /l").sockets.len(), 1);
+}
+
+#[test]
+fn n_may_mean_the_foreground_in_the_default_dialect_only() {
+    for (line, want) in [
+        ("-n", (true, false)),
+        ("--no-dns", (false, false)),
+        ("-n --compat=sysklogd", (false, false)),
+        ("-n --compat=busybox", (false, true)),
+        ("-n --compat=inetutils", (false, true)),
+        ("-n --compat=sysklogd1", (false, true)),
+    ] {
+        let arguments = parsed(line);
+        assert_eq!((arguments.may_stay, arguments.foreground), want, "{line}");
     }
 }

@@ -80,6 +80,7 @@ impl Action {
             return self.layout(option, *layout);
         }
         match (word.as_str(), value) {
+            ("pri", None) => self.pri(option),
             ("escape", Some(value)) => {
                 if matches!(self.destination, Destination::Forward(_)) {
                     let message = format!(
@@ -175,6 +176,20 @@ impl Action {
                 format!("iface= and ttl= make no sense for {shown}, rule ignored"),
                 "they are for multicast over UDP, such as @239.1.2.3;iface=eth0,ttl=4",
             )),
+        }
+    }
+
+    /// `pri` after `RFC5424`: files show `<PRI>1 ` as well.
+    fn pri(&mut self, option: Piece<'_>) -> Result<(), Problem> {
+        match self.format.layout {
+            Some(LayoutDecl::Rfc5424 | LayoutDecl::Rfc5424Pri) => {
+                self.format.layout = Some(LayoutDecl::Rfc5424Pri);
+                Ok(())
+            }
+            Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) | None => {
+                let message = "pri without RFC5424, rule ignored";
+                Err(option.error("E103", message, "write ;RFC5424,pri"))
+            }
         }
     }
 
@@ -340,7 +355,10 @@ fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
     }
     let near = suggestion(
         word,
-        VALUED.into_iter().chain(LAYOUTS.map(|(name, _)| name)),
+        VALUED
+            .into_iter()
+            .chain(LAYOUTS.map(|(name, _)| name))
+            .chain(["pri"]),
     );
     let message = format!("unknown option {}, rule ignored", quoted(key.text));
     key.error(
@@ -389,6 +407,8 @@ mod tests {
             let action = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
             assert_eq!(action.format.layout, Some(LayoutDecl::Rfc5424), "{text}");
         }
+        let action = read("/f;RFC5424,pri").expect("valid");
+        assert_eq!(action.format.layout, Some(LayoutDecl::Rfc5424Pri));
         let action =
             read("/f;mode=0640,owner=root,group=adm,sync=durable,escape=hex").expect("valid");
         assert_eq!(action.settings.mode, Some(0o640));
@@ -455,6 +475,8 @@ mod tests {
             ("/f;rotate=10X", "E103"),
             ("/f;rotate=99999999999G", "E103"),
             ("/f;RFC5424,RFC3164", "E103"),
+            ("/f;pri", "E103"),
+            ("/f;RFC3164,pri", "E103"),
             ("/f;sync=always", "E103"),
             ("/f;rotat=1M", "E103"),
             ("/f;rotate=daily", "E110"),

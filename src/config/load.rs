@@ -54,6 +54,13 @@ pub fn load(path: &Path, options: LoadOptions) -> Result<Loaded, LoadError> {
     Ok(loader.finish())
 }
 
+/// Reads a configuration from memory, and the files it includes from the disk.
+pub fn load_text(name: &str, text: &str, options: LoadOptions) -> Loaded {
+    let mut loader = Loader::new(Files::Disk, options);
+    loader.file(Path::new(name), text.as_bytes());
+    loader.finish()
+}
+
 /// Reads a configuration from memory; whatever it includes is missing.
 pub fn parse_str(name: &str, text: &str) -> Loaded {
     parse_files(&[(name, text)])

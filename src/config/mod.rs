@@ -38,6 +38,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::format::Layout;
+
 pub use crate::format::Escape;
 use crate::pri::PriSet;
 
@@ -45,7 +47,7 @@ pub use check::warnings_for_check;
 pub use files::LoadError;
 pub use grammar::LoadOptions;
 pub use listen::{bind_addresses, listen_addresses};
-pub use load::{Loaded, builtin, load, parse_files, parse_files_as, parse_str};
+pub use load::{Loaded, builtin, load, load_text, parse_files, parse_files_as, parse_str};
 pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
 pub use vocabulary::vocabulary;
 
@@ -268,7 +270,7 @@ pub enum Transport {
 /// The form of a line, as far as the configuration decides it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct FormatDecl {
-    /// `;BSD`, `;RFC3164`, `;RFC5424`; `None` is the destination's own default.
+    /// `;BSD`, `;RFC3164`, `;RFC5424`, `;RFC5424,pri`; `None` is the destination's own default.
     pub layout: Option<LayoutDecl>,
     /// `escape=…`; `None` is the `escape` keyword's, or octal.
     pub escape: Option<Escape>,
@@ -281,8 +283,10 @@ pub enum LayoutDecl {
     Bsd,
     /// With BSD time and host.
     Rfc3164,
-    /// RFC 5424 6.
+    /// RFC 5424 6; in files without `<PRI>1 `, as sysklogd writes it.
     Rfc5424,
+    /// RFC 5424 6, in files too.
+    Rfc5424Pri,
 }
 
 /// How an output behaves.
@@ -298,8 +302,8 @@ pub struct OutputSettings {
     pub group: Option<String>,
     /// When the disk must have it.
     pub sync: Sync,
-    /// The layout of its first rule: how the line that counts repeats looks.
-    pub layout: Option<LayoutDecl>,
+    /// The form of the lines of its first rule: how the line that counts repeats looks.
+    pub layout: Option<Layout>,
     /// The programs that are started with the log's path after each rotation; for all files the same,
     /// from [`Settings::notify`].
     pub notify: Arc<[PathBuf]>,

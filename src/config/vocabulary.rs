@@ -15,6 +15,7 @@ pub fn vocabulary() -> impl Iterator<Item = &'static str> {
     KEYWORDS
         .into_iter()
         .chain(LAYOUTS.map(|(name, _)| name))
+        .chain(["pri"])
         .chain(VALUED)
         .chain(SYNCS)
         .chain(ESCAPES)

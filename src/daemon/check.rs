@@ -1,22 +1,22 @@
 //! `--check`: every mistake of a configuration in one pass, without touching anything.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
-use super::StartError;
-use crate::config::{self, LoadOptions, diagnostic::Severity};
+use super::{StartError, configuration};
+use crate::cli::Arguments;
+use crate::config::{self, diagnostic::Severity};
 
 /// Configuration error, from sysexits(3).
 const EX_CONFIG: u8 = 78;
 
-/// Checks the configuration at `path`: 0 if there is no error, 78 if there is.
+/// Checks the configuration: 0 if there is no error, 78 if there is.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn run(path: &Path, options: LoadOptions) -> Result<ExitCode, StartError> {
+pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
     let mut loaded =
-        config::load(path, options).map_err(|error| StartError::Config(error.to_string()))?;
+        configuration::load(arguments).map_err(|error| StartError::Config(error.to_string()))?;
     let warnings = config::warnings_for_check(&loaded);
     loaded.diagnostics.extend(warnings);
     loaded
@@ -36,7 +36,7 @@ pub fn run(path: &Path, options: LoadOptions) -> Result<ExitCode, StartError> {
             .count()
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let name = path.display();
+    let name = configuration::name(arguments);
     let rules = loaded.config.rules.len();
     told = told.and_then(|()| match errors {
         0 => writeln!(

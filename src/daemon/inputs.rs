@@ -1,5 +1,6 @@
 //! The inputs that run: bound sockets, their threads, and their end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -15,7 +16,7 @@ use crate::input::acl::AccessList;
 use crate::input::bell::Bell;
 use crate::input::datagram::{Drain, Origin, Overflow};
 use crate::input::denials::Denials;
-use crate::input::kmsg::KernelLog;
+use crate::input::kmsg::{self, KernelLog};
 use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
 use crate::input::stream::{self, Command, Listener};
@@ -59,7 +60,8 @@ enum Socket {
 }
 
 impl Opened {
-    /// Binds the sockets at these addresses: all of them, or none.
+    /// Binds the sockets at these addresses: all of them, or none. Everybody may write to a unix socket
+    /// that has no mode.
     ///
     /// The wildcard of IPv6 is left out where the kernel has no IPv6: one word asks for it together with
     /// that of IPv4.
@@ -68,10 +70,11 @@ impl Opened {
     /// The sentence about the first that cannot be had.
     pub fn all<'a>(
         addresses: impl Iterator<Item = &'a ListenAddress>,
+        modes: &BTreeMap<PathBuf, u32>,
     ) -> Result<Vec<Self>, String> {
         let mut opened = Vec::new();
         for wanted in addresses {
-            match Self::new(wanted) {
+            match Self::new(wanted, modes) {
                 Ok(socket) => opened.push(socket),
                 Err(error) if is_missing_ipv6(wanted, &error) => {
                     tracing::info!("not listening on {wanted}: {error}");
@@ -85,8 +88,8 @@ impl Opened {
         Ok(opened)
     }
 
-    fn new(wanted: &ListenAddress) -> io::Result<Self> {
-        Self::bind(wanted).map(|(bound, socket, place)| Self {
+    fn new(wanted: &ListenAddress, modes: &BTreeMap<PathBuf, u32>) -> io::Result<Self> {
+        Self::bind(wanted, modes).map(|(bound, socket, place)| Self {
             wanted: wanted.clone(),
             bound,
             socket,
@@ -94,7 +97,11 @@ impl Opened {
         })
     }
 
-    fn bind(wanted: &ListenAddress) -> io::Result<(ListenAddress, Socket, Option<unix::Place>)> {
+    fn bind(
+        wanted: &ListenAddress,
+        modes: &BTreeMap<PathBuf, u32>,
+    ) -> io::Result<(ListenAddress, Socket, Option<unix::Place>)> {
+        let mode = |path| modes.get(path).copied().unwrap_or(unix::FOR_EVERYBODY);
         Ok(match wanted {
             ListenAddress::Udp(address) => {
                 let (socket, bound) = udp::open(*address)?;
@@ -109,11 +116,11 @@ impl Opened {
                 )
             }
             ListenAddress::UnixDatagram(path) => {
-                let (socket, place) = unix::open(path, unix::Kind::Datagram)?;
+                let (socket, place) = unix::open(path, unix::Kind::Datagram, mode(path))?;
                 (wanted.clone(), Socket::Datagram(socket), Some(place))
             }
             ListenAddress::UnixStream(path) => {
-                let (socket, place) = unix::open(path, unix::Kind::Stream)?;
+                let (socket, place) = unix::open(path, unix::Kind::Stream, mode(path))?;
                 (
                     wanted.clone(),
                     Socket::Stream(Listener::Unix(socket.into())),
@@ -277,11 +284,12 @@ impl Inputs {
     }
 
     /// Begins to read the kernel's log. Says so if that is not possible here, as in a container.
-    pub fn start_kernel(&mut self, cache: PathBuf) {
+    pub fn start_kernel(&mut self, cache: PathBuf, time: kmsg::Time) {
         let started = KernelLog::open(Path::new("/dev/kmsg"), Some(cache)).and_then(|log| {
             let (bell, counters) = (Bell::new()?, Arc::new(InputCounters::default()));
             let reader = kernel::Reader {
                 log,
+                time,
                 shard: self.common.shard(),
                 counters: Arc::clone(&counters),
                 bell: Arc::clone(&bell),
@@ -295,6 +303,11 @@ impl Inputs {
             Ok(started) => self.kernel = Some(started),
             Err(error) => tracing::info!("not reading the kernel log: /dev/kmsg: {error}"),
         }
+    }
+
+    /// Whether the kernel's log is read.
+    pub fn reads_kernel(&self) -> bool {
+        self.kernel.is_some()
     }
 
     /// Tells every input that there is a new table.

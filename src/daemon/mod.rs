@@ -7,6 +7,8 @@
 //! ```
 
 pub mod check;
+pub mod configuration;
+mod console;
 pub mod daemonise;
 pub mod error;
 pub mod events;
@@ -17,6 +19,7 @@ pub mod pid_file;
 pub mod plan;
 pub mod running;
 pub mod statistics;
+pub mod supervisor;
 pub mod try_out;
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -33,7 +36,6 @@ use nix::sys::signal::Signal;
 pub use error::StartError;
 
 use crate::cli::{Arguments, DEFAULT_PID_FILE};
-use crate::config::LoadOptions;
 use crate::input::internal::Internal;
 use crate::report::{self, Report};
 use daemonise::{Ready, Side, daemonise};
@@ -49,9 +51,14 @@ use running::Running;
 /// Why the start failed; whoever waited for it was told.
 pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     if arguments.check {
-        return check::run(&arguments.config, load_options(&arguments));
+        return check::run(&arguments);
     }
     let try_out = try_out::prepare(&mut arguments)?;
+    configuration::read_socket_list(&mut arguments)?;
+    if let Some(rule) = supervisor::keeps_us(&arguments) {
+        arguments.foreground = true;
+        arguments.notes.push(rule);
+    }
     let ready = if arguments.foreground {
         Ready::nobody_waits()
     } else {
@@ -78,11 +85,6 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     }
 }
 
-/// How the configuration is read.
-fn load_options(_arguments: &Arguments) -> LoadOptions {
-    LoadOptions::default()
-}
-
 /// A daemon that works.
 struct Started {
     running: Running,
@@ -101,6 +103,9 @@ impl Started {
         let reports = report::init(mode);
         for warning in &arguments.warnings {
             tracing::warn!("{warning}");
+        }
+        for note in &arguments.notes {
+            tracing::info!("{note}");
         }
         panic::set_hook(Box::new(|panic| {
             tracing::error!("this is a fault of ours: {panic}");

@@ -149,7 +149,9 @@ impl Outputs {
             inbox: self.running[*output].inbox.clone(),
             template: *template,
             local_only: !config.settings.allow_net_console
-                && is_console(&plan.outputs[*output].destination),
+                && is_console(&plan.outputs[*output].destination)
+                || plan.forwards_local_only
+                    && matches!(plan.outputs[*output].destination, Destination::Forward(_)),
         };
         let lanes = plan.lanes.iter().map(lane).collect();
         RoutingTable::compile(

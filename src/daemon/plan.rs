@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
-use crate::cli::Arguments;
+use crate::cli::{Arguments, LineStyle, OutputFormat};
 use crate::config::{
-    self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Transport,
+    self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Sync, Transport,
 };
 use crate::format::{Escape, Escaping, Layout, Template};
 use crate::output::forward::Limits;
@@ -22,12 +23,16 @@ const SYSLOG_PORT: u16 = 514;
 pub struct Plan {
     /// The sockets to listen on, each once.
     pub listens: Vec<ListenAddress>,
+    /// Who may write to a unix socket, where that is not everybody.
+    pub modes: BTreeMap<PathBuf, u32>,
     /// The outputs, each destination once.
     pub outputs: Vec<OutputPlan>,
     /// The lanes: an output, by its place in `outputs`, and a form.
     pub lanes: Vec<(usize, Template)>,
     /// The lane of each rule of the configuration, by its place; `None` for a rule that is left out.
     pub lane_of: Vec<Option<usize>>,
+    /// Whether messages from the network are kept out of forwards.
+    pub forwards_local_only: bool,
     /// Sentences for the operator.
     pub warnings: Vec<String>,
 }
@@ -73,7 +78,10 @@ impl Plan {
     /// # Errors
     /// The sentence about an argument that cannot be understood.
     pub fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
-        let mut plan = Self::default();
+        let mut plan = Self {
+            forwards_local_only: arguments.forward_local,
+            ..Self::default()
+        };
         let secure = secure(arguments, config);
         plan.plan_inputs(arguments, config, secure)?;
         plan.plan_outputs(arguments, config, secure)?;
@@ -86,12 +94,14 @@ impl Plan {
         config: &Config,
         secure: Secure,
     ) -> Result<(), String> {
-        let sockets = arguments
-            .sockets
-            .iter()
-            .cloned()
-            .map(ListenAddress::UnixDatagram);
-        let mut wanted: Vec<ListenAddress> = sockets.collect();
+        let sockets = arguments.local_sockets();
+        let mut wanted: Vec<ListenAddress> = sockets
+            .map(|socket| ListenAddress::UnixDatagram(socket.path.clone()))
+            .collect();
+        let modes = arguments.local_sockets();
+        self.modes = modes
+            .filter_map(|socket| Some((socket.path.clone(), socket.mode?)))
+            .collect();
         for text in &arguments.bind {
             wanted.extend(config::bind_addresses(text).map_err(|why| format!("-b {text}: {why}"))?);
         }
@@ -103,7 +113,11 @@ impl Plan {
         let udp_is_asked = wanted
             .iter()
             .any(|address| matches!(address, ListenAddress::Udp(_)));
-        if config.settings.secure_mode == Some(0) && !udp_is_asked {
+        let is_open = match config.settings.secure_mode {
+            Some(mode) => mode == 0,
+            None => arguments.receives_unasked() && secure == Secure::Open,
+        };
+        if is_open && !udp_is_asked {
             let everywhere = [
                 IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -151,14 +165,22 @@ impl Plan {
         };
         let rotation = from_arguments.or(config.settings.rotation);
         let octets = arguments.max_forward.or(config.settings.udp_size);
-        let limits = octets.map_or_else(Limits::default, Limits::new);
+        let limits = Limits {
+            all_addresses: arguments.all_addresses,
+            ..octets.map_or_else(Limits::default, Limits::new)
+        };
         let mut outputs = BTreeMap::new();
         for rule in &config.rules {
-            if secure == Secure::Closed && matches!(rule.destination, Destination::Forward(_)) {
-                self.warnings.push(format!(
-                    "not forwarding to {}: -ss or secure_mode 2 allows no internet socket",
-                    rule.destination
-                ));
+            let forbidden = if secure == Secure::Closed {
+                Some("-ss or secure_mode 2 allows no internet socket")
+            } else {
+                arguments.no_forward.then_some("--no-forward")
+            };
+            if let Some(why) = forbidden
+                && matches!(rule.destination, Destination::Forward(_))
+            {
+                self.warnings
+                    .push(format!("not forwarding to {}: {why}", rule.destination));
                 self.lane_of.push(None);
                 continue;
             }
@@ -167,9 +189,13 @@ impl Plan {
                 if matches!(rule.destination, Destination::File(_)) {
                     settings.rotation = settings.rotation.or(rotation);
                     settings.notify = config.settings.notify.clone().into();
+                    if arguments.sync {
+                        settings.sync = Sync::Durable;
+                    }
                 }
                 let destination = rule.destination.clone();
-                settings.layout = rule.format.layout;
+                let template = template(rule, config.settings.escape, arguments);
+                settings.layout = Some(template.layout);
                 let folds = folds(&destination, arguments.folding);
                 let is_forward = matches!(destination, Destination::Forward(_));
                 let limits = is_forward.then_some(limits);
@@ -181,7 +207,7 @@ impl Plan {
                 });
                 self.outputs.len() - 1
             });
-            let lane = (output, template(rule, config.settings.escape));
+            let lane = (output, template(rule, config.settings.escape, arguments));
             let known = self.lanes.iter().position(|other| *other == lane);
             self.lane_of.push(Some(known.unwrap_or_else(|| {
                 self.lanes.push(lane);
@@ -193,10 +219,8 @@ impl Plan {
 }
 
 fn secure(arguments: &Arguments, config: &Config) -> Secure {
-    match arguments
-        .secure
-        .max(config.settings.secure_mode.unwrap_or(0))
-    {
+    let asked = arguments.secure.max(u8::from(arguments.no_udp));
+    match asked.max(config.settings.secure_mode.unwrap_or(0)) {
         0 => Secure::Open,
         1 => Secure::Deaf,
         _ => Secure::Closed,
@@ -228,15 +252,33 @@ fn folds(destination: &Destination, off: u8) -> bool {
     }
 }
 
-fn template(rule: &RuleDecl, escape: Escape) -> Template {
+/// The form of lines whose rule names none.
+fn line_layout(arguments: &Arguments) -> Layout {
+    match (arguments.output_format, arguments.line_style) {
+        (Some(OutputFormat::Rfc5424), _) => Layout::Rfc5424LinePri,
+        (_, Some(LineStyle::Busybox)) => Layout::Busybox,
+        (_, Some(LineStyle::Short)) => Layout::Short,
+        (Some(OutputFormat::Rfc3164) | None, None) if arguments.utc_time => Layout::Utc,
+        (Some(OutputFormat::Rfc3164) | None, None) => match arguments.verbose {
+            0 => Layout::Traditional,
+            1 => Layout::Numeric,
+            _ => Layout::Named,
+        },
+    }
+}
+
+fn template(rule: &RuleDecl, escape: Escape, arguments: &Arguments) -> Template {
     let text = Escaping::Text(rule.format.escape.unwrap_or(escape));
     let layout = rule.format.layout;
     match &rule.destination {
         Destination::Forward(remote) => Template {
-            layout: match layout.unwrap_or(LayoutDecl::Rfc3164) {
-                LayoutDecl::Bsd => Layout::ForwardBsd,
-                LayoutDecl::Rfc3164 => Layout::ForwardRfc3164,
-                LayoutDecl::Rfc5424 => Layout::ForwardRfc5424,
+            layout: match (layout, arguments.output_format) {
+                (Some(LayoutDecl::Bsd), _) => Layout::ForwardBsd,
+                (Some(LayoutDecl::Rfc5424 | LayoutDecl::Rfc5424Pri), _)
+                | (None, Some(OutputFormat::Rfc5424)) => Layout::ForwardRfc5424,
+                (Some(LayoutDecl::Rfc3164), _) | (None, Some(OutputFormat::Rfc3164) | None) => {
+                    Layout::ForwardRfc3164
+                }
             },
             escaping: match remote.transport {
                 Transport::TcpLines => Escaping::Line,
@@ -247,9 +289,11 @@ fn template(rule: &RuleDecl, escape: Escape) -> Template {
         | Destination::Fifo(_)
         | Destination::Command(_)
         | Destination::Terminal(_) => Template {
-            layout: match layout.unwrap_or(LayoutDecl::Bsd) {
-                LayoutDecl::Bsd | LayoutDecl::Rfc3164 => Layout::Traditional,
-                LayoutDecl::Rfc5424 => Layout::Rfc5424Line,
+            layout: match layout {
+                Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) => Layout::Traditional,
+                Some(LayoutDecl::Rfc5424) => Layout::Rfc5424Line,
+                Some(LayoutDecl::Rfc5424Pri) => Layout::Rfc5424LinePri,
+                None => line_layout(arguments),
             },
             escaping: text,
         },

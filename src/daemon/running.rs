@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::StartError;
+use super::configuration;
+use super::console::Console;
 use super::events::Event;
 use super::host::HostName;
 use super::inputs::{Common, Inputs, Opened};
@@ -12,14 +15,14 @@ use super::outputs::Outputs;
 use super::pid_file::PidFile;
 use super::plan::Plan;
 use super::statistics::Statistics;
-use super::{StartError, load_options};
-use crate::cli::Arguments;
+use crate::cli::{Arguments, Dialect};
 use crate::config::diagnostic::Severity;
 use crate::config::{self, Loaded};
 use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
 use crate::input::internal::Internal;
-use crate::input::peer::PeerNames;
+use crate::input::kmsg::Time;
+use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::output::Surroundings;
 use crate::route::inbox::Change;
@@ -37,6 +40,8 @@ pub(super) struct Running {
     internal: Internal,
     internal_counters: Arc<InputCounters>,
     surroundings: Surroundings,
+    /// To be made loud again at the end.
+    console: Option<Console>,
 }
 
 impl Running {
@@ -47,13 +52,18 @@ impl Running {
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
-        let opened = Opened::all(plan.listens.iter()).map_err(StartError::Input)?;
+        let opened = Opened::all(plan.listens.iter(), &plan.modes).map_err(StartError::Input)?;
         let host = HostName::read();
         let names = if arguments.no_dns {
             PeerNames::numeric()
         } else {
             let domain = host.full().split_once('.').map_or("", |(_, domain)| domain);
-            PeerNames::resolving(domain).map_err(StartError::Runtime)?
+            let domains = arguments.strip_domains.iter().map(String::as_str);
+            let shortening = Shortening::new(
+                domains.chain([domain]),
+                arguments.short_hosts.iter().map(String::as_str),
+            );
+            PeerNames::resolving(shortening).map_err(StartError::Runtime)?
         };
         let surroundings = Surroundings {
             compressor: Arc::default(),
@@ -84,7 +94,19 @@ impl Running {
             inputs.start(socket).map_err(StartError::Runtime)?;
         }
         if arguments.kernel_log {
-            inputs.start_kernel(arguments.kmsg_cache.clone());
+            let time = if arguments.kernel_time {
+                Time::since_boot()
+            } else {
+                Time::Reception
+            };
+            inputs.start_kernel(arguments.kmsg_cache.clone(), time);
+        }
+        let is_sysklogd = arguments.compat == Dialect::Sysklogd;
+        let console = (is_sysklogd && inputs.reads_kernel() && !arguments.keep_console)
+            .then(Console::quieten)
+            .flatten();
+        if console.is_some() {
+            tracing::info!("the kernel's messages leave the console for the log; -l keeps them");
         }
         Ok(Self {
             arguments,
@@ -94,6 +116,7 @@ impl Running {
             internal,
             internal_counters,
             surroundings,
+            console,
         })
     }
 
@@ -134,9 +157,7 @@ impl Running {
     }
 
     fn try_reload(&mut self) -> Result<usize, String> {
-        let options = load_options(&self.arguments);
-        let loaded =
-            config::load(&self.arguments.config, options).map_err(|error| error.to_string())?;
+        let loaded = configuration::load(&self.arguments).map_err(|error| error.to_string())?;
         report(&loaded);
         let errors = loaded
             .diagnostics
@@ -157,7 +178,7 @@ impl Running {
             let serving = served.iter().position(|address| address == wanted);
             serving.map(|index| served.swap_remove(index)).is_none()
         });
-        let opened = Opened::all(fresh)?;
+        let opened = Opened::all(fresh, &plan.modes)?;
         let host = HostName::read();
         let policy = policy(&self.arguments, &host);
         let table = match self
@@ -207,6 +228,9 @@ impl Running {
     pub(super) fn stop_inputs(&mut self) -> Statistics {
         let before = self.statistics();
         self.inputs.stop();
+        if let Some(console) = self.console.take() {
+            console.restore();
+        }
         before
     }
 
@@ -229,8 +253,7 @@ impl Running {
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {
-    let options = load_options(arguments);
-    let loaded = config::load(&arguments.config, options).unwrap_or_else(|error| {
+    let loaded = configuration::load(arguments).unwrap_or_else(|error| {
         tracing::error!("{error}; errors go to the console, panics to everyone");
         config::builtin()
     });

@@ -41,7 +41,9 @@ pub(super) fn prepare(arguments: &mut Arguments) -> Result<Option<TryOut>, Start
     let config = directory.join("syslog.conf");
     write_new(&config, &configuration(&directory)).map_err(failed)?;
     arguments.config = config;
-    arguments.sockets = vec![directory.join("log.sock")];
+    arguments.is_config_named = true;
+    arguments.include_directory = None;
+    arguments.sockets = vec![directory.join("log.sock").into()];
     arguments.pid_file = directory.join("syslogd.pid");
     arguments.kmsg_cache = directory.join("kmsg");
     arguments.kernel_log = false;

@@ -57,6 +57,11 @@ pub fn rfc3339_stamp(at: SystemTime) -> String {
     String::from_utf8_lossy(stamp_at(at).rfc3339()).into_owned()
 }
 
+/// `yyyy-mm-ddThh:mm:ss.mmmZ `, for lines that we add on our own.
+pub fn utc_stamp(at: SystemTime) -> String {
+    String::from_utf8_lossy(stamp_at(at).utc()).into_owned()
+}
+
 fn stamp_at(at: SystemTime) -> Stamp {
     let at = Received::from(at);
     let mut stamp = Stamp::default();
@@ -70,17 +75,24 @@ const BSD: usize = 16;
 /// `2026-11-22T11:00:00.287161+00:00 ` has this many octets.
 const RFC3339: usize = 33;
 
+/// `2026-11-22T11:00:00.287Z ` has this many octets.
+const UTC: usize = 25;
+
+/// Where the milliseconds stand in it.
+const MILLIS: std::ops::Range<usize> = 20..23;
+
 /// Where the microseconds stand in it.
 const MICROS: std::ops::Range<usize> = 20..26;
 
 /// The longest timestamp whose octets are remembered; a longer one is rendered each time.
 const REMEMBERED: usize = 40;
 
-/// One timestamp, rendered in both styles, each with a space behind it.
+/// One timestamp, rendered in all styles, each with a space behind it.
 #[derive(Debug, Default)]
 pub(super) struct Stamp {
     bsd: [u8; BSD],
     rfc3339: Rfc3339,
+    utc: [u8; UTC],
 }
 
 #[derive(Debug)]
@@ -101,6 +113,11 @@ impl Stamp {
     /// `yyyy-mm-ddThh:mm:ss.uuuuuu±hh:mm `.
     pub(super) fn rfc3339(&self) -> &[u8] {
         &self.rfc3339.0
+    }
+
+    /// `yyyy-mm-ddThh:mm:ss.mmmZ `.
+    pub(super) fn utc(&self) -> &[u8] {
+        &self.utc
     }
 
     fn render(&mut self, at: DateTime<FixedOffset>) {
@@ -137,6 +154,19 @@ impl Stamp {
         long[29] = b':';
         put(&mut long[30..32], minutes % 60);
         long[32] = b' ';
+        self.render_utc(at);
+    }
+
+    fn render_utc(&mut self, at: DateTime<FixedOffset>) {
+        let (at, utc) = (at.naive_utc(), &mut self.utc);
+        utc.copy_from_slice(b"0000-00-00T00:00:00.000Z ");
+        put(&mut utc[0..4], at.year().clamp(0, 9999).unsigned_abs());
+        put(&mut utc[5..7], at.month());
+        put(&mut utc[8..10], at.day());
+        put(&mut utc[11..13], at.hour());
+        put(&mut utc[14..16], at.minute());
+        put(&mut utc[17..19], at.second());
+        put(&mut utc[MILLIS], at.nanosecond() / 1_000_000);
     }
 }
 
@@ -159,7 +189,7 @@ pub(super) struct Stamps {
     now_second: Option<i64>,
     last: Stamp,
     last_octets: Vec<u8>,
-    last_year: i32,
+    last_second: Option<i64>,
 }
 
 impl Stamps {
@@ -170,6 +200,7 @@ impl Stamps {
             self.now_second = Some(at.seconds);
         }
         put(&mut self.now.rfc3339.0[MICROS], at.micros);
+        put(&mut self.now.utc[MILLIS], at.micros / 1000);
         &self.now
     }
 
@@ -181,9 +212,9 @@ impl Stamps {
         let Some(octets) = message.timestamp_octets() else {
             return self.received(received);
         };
-        // A time without a year depends on the day of reception: see Civil::year_near.
-        let day = i32::try_from(received.seconds / 86_400).unwrap_or(i32::MAX);
-        if octets == self.last_octets && day == self.last_year {
+        // A time without a year depends on the day of reception (see Civil::year_near), and all of them on
+        // the zone, which may change: so a rendering holds for a second of reception.
+        if octets == self.last_octets && self.last_second == Some(received.seconds) {
             return &self.last;
         }
         let Some(timestamp) = message.timestamp() else {
@@ -193,7 +224,7 @@ impl Stamps {
         if octets.len() <= REMEMBERED {
             self.last_octets.extend_from_slice(octets);
         }
-        self.last_year = day;
+        self.last_second = Some(received.seconds);
         self.last.render(resolve(timestamp, received));
         if let Timestamp::Instant {
             seconds, micros, ..

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::bell::Bell;
-use super::kmsg::{KernelLog, Step};
+use super::kmsg::{KernelLog, Step, Time};
 use super::shard::{Peer, Shard, Tally};
 use crate::counters::InputCounters;
 
@@ -14,6 +14,8 @@ use crate::counters::InputCounters;
 pub struct Reader {
     /// The open log.
     pub log: KernelLog,
+    /// Which time its messages carry.
+    pub time: Time,
     /// The thread's open blocks.
     pub shard: Shard,
     /// What this input has seen.
@@ -64,7 +66,7 @@ impl Reader {
                         );
                     }
                     line.clear();
-                    record.message(line);
+                    record.message(self.time, line);
                     self.shard.take(line, 0, Peer::Kernel, &mut tally);
                     continue;
                 }

@@ -18,10 +18,12 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
 
+use crate::format::rfc3339_stamp;
 use crate::pri::{Facility, Pri, Severity};
 
 /// One record of the kernel's log.
@@ -37,6 +39,26 @@ pub struct KernelRecord<'a> {
     pub continuation: bool,
     /// Its text, with `\xNN` for what is not printable.
     pub text: &'a [u8],
+}
+
+/// Which time a message carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Time {
+    /// None, thus that of reception.
+    Reception,
+    /// When the kernel wrote it, counted from this moment of boot.
+    ///
+    /// The kernel's clock stands still while the machine sleeps: after a suspend it is behind.
+    SinceBoot(SystemTime),
+}
+
+impl Time {
+    /// The kernel's own time (`-t`); that of reception if the clocks cannot be read.
+    pub fn since_boot() -> Self {
+        let up = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        let boot = up.ok().and_then(|up| SystemTime::now().checked_sub(up));
+        boot.map_or(Self::Reception, Self::SinceBoot)
+    }
 }
 
 /// What [`KernelLog::next`] found.
@@ -81,14 +103,19 @@ fn first_line(text: &[u8]) -> &[u8] {
 }
 
 impl KernelRecord<'_> {
-    /// Appends it as a message: `<PRI>kernel: text`.
+    /// Appends it as a message: `<PRI>kernel: text`, with a timestamp (RFC 3339) before the tag if it has one.
     ///
     /// What a process wrote (any facility but `kern`) brings its own tag: `<30>systemd[1]: text`.
-    pub fn message(&self, out: &mut Vec<u8>) {
+    pub fn message(&self, time: Time, out: &mut Vec<u8>) {
         out.push(b'<');
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(digits.format(self.pri.value()).as_bytes());
         out.push(b'>');
+        if let Time::SinceBoot(boot) = time
+            && let Some(at) = boot.checked_add(Duration::from_micros(self.micros))
+        {
+            out.extend_from_slice(rfc3339_stamp(at).as_bytes());
+        }
         if self.pri.facility() == Facility::Kern {
             out.extend_from_slice(b"kernel: ");
         }
@@ -310,6 +337,22 @@ mod tests {
     use std::os::fd::AsRawFd as _;
 
     use super::*;
+    use crate::message::{Message, Sender};
+
+    #[test]
+    fn a_message_carries_the_time_of_the_kernel_if_asked() {
+        let record = parse_record(b"6,1,5000001,-;text\n").expect("a record");
+        let boot = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let mut out = Vec::new();
+        record.message(Time::SinceBoot(boot), &mut out);
+        let message = Message::parse(&out, Sender::Local { hostname: b"host" });
+        let text = out.escape_ascii().to_string();
+        assert!(text.ends_with(" kernel: text"), "{text}");
+        let stamp = rfc3339_stamp(boot + Duration::from_micros(5_000_001));
+        let got = message.timestamp_octets().map(<[u8]>::escape_ascii);
+        let got = got.map(|octets| octets.to_string());
+        assert_eq!(got.as_deref(), Some(stamp.trim_end()), "{text}");
+    }
 
     #[test]
     fn a_record_is_pri_sequence_micros_flags_and_text() {
@@ -356,7 +399,9 @@ mod tests {
             (b"6,1,2,-;\\xzz\\\n", b"<6>kernel: \\xzz\\"),
         ] {
             let mut out = Vec::new();
-            parse_record(octets).expect("a record").message(&mut out);
+            parse_record(octets)
+                .expect("a record")
+                .message(Time::Reception, &mut out);
             assert_eq!(out, want, "{}", octets.escape_ascii());
         }
     }

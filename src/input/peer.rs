@@ -23,6 +23,39 @@ pub struct PeerNames {
     questions: Option<SyncSender<IpAddr>>,
 }
 
+/// What is left out of names.
+#[derive(Clone, Debug, Default)]
+pub struct Shortening {
+    /// Hosts of these domains are shown without the domain.
+    domains: Vec<String>,
+    /// These hosts, by their whole names, are shown without any domain.
+    hosts: Vec<String>,
+}
+
+impl Shortening {
+    /// For the names as people write them, in either case and with dots around them.
+    pub fn new<'n>(
+        domains: impl IntoIterator<Item = &'n str>,
+        hosts: impl IntoIterator<Item = &'n str>,
+    ) -> Self {
+        let plain = |name: &str| name.trim_matches('.').to_ascii_lowercase();
+        let domains = domains.into_iter().map(plain);
+        Self {
+            domains: domains.filter(|domain| !domain.is_empty()).collect(),
+            hosts: hosts.into_iter().map(plain).collect(),
+        }
+    }
+
+    fn of<'n>(&self, name: &'n str) -> &'n str {
+        if self.hosts.iter().any(|host| host == name) {
+            return name.split('.').next().unwrap_or(name);
+        }
+        let without = |domain: &String| name.strip_suffix(domain.as_str())?.strip_suffix('.');
+        let mut short = self.domains.iter().filter_map(without);
+        short.find(|short| !short.is_empty()).unwrap_or(name)
+    }
+}
+
 /// How an address is turned into a name; `None` if it has none.
 pub type Lookup = Box<dyn Fn(IpAddr) -> Option<String> + Send>;
 
@@ -59,13 +92,16 @@ impl PeerNames {
         }
     }
 
-    /// Names from the system's resolver; `domain` is ours and is not shown.
+    /// Names from the system's resolver, without what is left out of them.
     ///
     /// # Errors
     ///
     /// When the resolver's thread cannot be started.
-    pub fn resolving(domain: &str) -> io::Result<Self> {
-        Self::with_lookup(domain, Box::new(|addr| dns_lookup::lookup_addr(&addr).ok()))
+    pub fn resolving(shortening: Shortening) -> io::Result<Self> {
+        Self::with_lookup(
+            shortening,
+            Box::new(|addr| dns_lookup::lookup_addr(&addr).ok()),
+        )
     }
 
     /// Names from `lookup`, which is called on a thread of its own that ends with the last handle.
@@ -73,14 +109,13 @@ impl PeerNames {
     /// # Errors
     ///
     /// When that thread cannot be started.
-    pub fn with_lookup(domain: &str, lookup: Lookup) -> io::Result<Self> {
+    pub fn with_lookup(shortening: Shortening, lookup: Lookup) -> io::Result<Self> {
         let table = Arc::new(Table::default());
         let (questions, asked) = sync_channel(MOST_QUESTIONS);
-        let domain = domain.trim_matches('.').to_ascii_lowercase();
         let answers = Arc::clone(&table);
         std::thread::Builder::new()
             .name("resolver".to_owned())
-            .spawn(move || resolve(&asked, &answers, &domain, &lookup))?;
+            .spawn(move || resolve(&asked, &answers, &shortening, &lookup))?;
         Ok(Self {
             table,
             questions: Some(questions),
@@ -153,17 +188,13 @@ impl Answer {
         }
     }
 
-    fn of(addr: IpAddr, name: Option<&str>, domain: &str, until: Instant) -> Self {
+    fn of(addr: IpAddr, name: Option<&str>, shortening: &Shortening, until: Instant) -> Self {
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let Some(name) = name.filter(|name| is_printable(name)) else {
             return Self::digits(addr, until);
         };
-        let short = match name.strip_suffix(domain).and_then(|n| n.strip_suffix('.')) {
-            Some(short) if !domain.is_empty() && !short.is_empty() => short,
-            Some(_) | None => name.as_str(),
-        };
         Self {
-            shown: short.as_bytes().into(),
+            shown: shortening.of(&name).as_bytes().into(),
             full: Some(name.as_bytes().into()),
             until,
         }
@@ -198,7 +229,7 @@ impl Table {
 }
 
 /// The resolver's thread: answers questions until nobody can ask any more.
-fn resolve(asked: &Receiver<IpAddr>, table: &Table, domain: &str, lookup: &Lookup) {
+fn resolve(asked: &Receiver<IpAddr>, table: &Table, shortening: &Shortening, lookup: &Lookup) {
     for addr in asked {
         let now = Instant::now();
         // Several shards, or one shard several times, may have asked while we were busy.
@@ -209,7 +240,7 @@ fn resolve(asked: &Receiver<IpAddr>, table: &Table, domain: &str, lookup: &Looku
         let now = Instant::now();
         table.insert(
             addr,
-            Answer::of(addr, name.as_deref(), domain, now + TTL),
+            Answer::of(addr, name.as_deref(), shortening, now + TTL),
             now,
         );
     }
@@ -238,8 +269,24 @@ mod tests {
             (Some(""), "10.9.0.2"),
             (None, "10.9.0.2"),
         ] {
-            let answer = Answer::of(PEER, name, "example.com", Instant::now());
+            let ours = Shortening::new(["example.com"], []);
+            let answer = Answer::of(PEER, name, &ours, Instant::now());
             assert_eq!(String::from_utf8_lossy(&answer.shown), want, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_shown_without_the_domains_and_for_the_hosts_that_were_listed() {
+        let shortening =
+            Shortening::new(["", "Example.com.", "lab.example.com"], ["Gate.Other.org"]);
+        for (name, want) in [
+            ("a.example.com", "a"),
+            ("a.lab.example.com", "a.lab"), // the first that fits, as inetutils
+            ("gate.other.org", "gate"),
+            ("b.other.org", "b.other.org"),
+            ("example.com", "example.com"),
+        ] {
+            assert_eq!(shortening.of(name), want, "{name}");
         }
     }
 
@@ -251,7 +298,8 @@ mod tests {
             done.send(addr).expect("the test listens");
             answers.recv().ok().map(str::to_owned)
         };
-        let names = PeerNames::with_lookup("example.com", Box::new(lookup)).expect("a thread");
+        let names = PeerNames::with_lookup(Shortening::new(["example.com"], []), Box::new(lookup))
+            .expect("a thread");
         let (mut one, mut other) = (names.handle(), names.handle());
         let start = Instant::now();
         let mapped: IpAddr = "::ffff:10.9.0.2".parse().expect("an address");

@@ -13,8 +13,8 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 
-/// Everybody may log.
-const MODE: u32 = 0o666;
+/// The mode of a socket where everybody may log.
+pub const FOR_EVERYBODY: u32 = 0o666;
 
 /// A socket's place in the file system, so that only our own is ever removed.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl Kind {
     }
 }
 
-/// Binds a socket at `path`, mode 0666; a socket that nobody listens on any more is replaced.
+/// Binds a socket at `path` with this mode; a socket that nobody listens on any more is replaced.
 ///
 /// # Errors
 /// If somebody still listens there, if something that is no socket lies there, or if the directory does
 /// not let us.
-pub fn open(path: &Path, kind: Kind) -> io::Result<(OwnedFd, Place)> {
+pub fn open(path: &Path, kind: Kind, mode: u32) -> io::Result<(OwnedFd, Place)> {
     refuse_if_taken(path, kind)?;
     let socket = kind.socket()?;
     let temporary = temporary_name(path)?;
@@ -69,7 +69,7 @@ pub fn open(path: &Path, kind: Kind) -> io::Result<(OwnedFd, Place)> {
         Ok(()) | Err(_) => {}
     }
     bind(socket.as_raw_fd(), &UnixAddr::new(&temporary)?)?;
-    let placed = place(&socket, &temporary, path, kind);
+    let placed = place(&socket, &temporary, path, kind, mode);
     if placed.is_err() {
         // The first error is the one that counts.
         _ = fs::remove_file(&temporary);
@@ -77,8 +77,14 @@ pub fn open(path: &Path, kind: Kind) -> io::Result<(OwnedFd, Place)> {
     placed.map(|place| (socket, place))
 }
 
-fn place(socket: &OwnedFd, temporary: &Path, path: &Path, kind: Kind) -> io::Result<Place> {
-    fs::set_permissions(temporary, fs::Permissions::from_mode(MODE))?;
+fn place(
+    socket: &OwnedFd,
+    temporary: &Path,
+    path: &Path,
+    kind: Kind,
+    mode: u32,
+) -> io::Result<Place> {
+    fs::set_permissions(temporary, fs::Permissions::from_mode(mode))?;
     if kind == Kind::Stream {
         listen(socket, Backlog::new(1024)?)?;
     }

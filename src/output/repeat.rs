@@ -15,8 +15,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::block::{Block, Entry};
-use crate::config::LayoutDecl;
-use crate::format::{bsd_stamp, rfc3339_stamp};
+use crate::format::{Layout, bsd_stamp, rfc3339_stamp, utc_stamp};
 use crate::pri::{Pri, Severity};
 
 /// How the line that tells the count begins.
@@ -30,17 +29,23 @@ pub struct Style {
 
 impl Style {
     /// The style that goes with the lines of an output.
-    pub fn of(layout: Option<LayoutDecl>) -> Self {
-        match layout {
-            Some(LayoutDecl::Rfc5424) => Self {
-                stamp: rfc3339_stamp,
-                head: Head::Rfc5424,
-            },
-            Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) | None => Self {
-                stamp: bsd_stamp,
-                head: Head::Traditional,
-            },
-        }
+    pub fn of(layout: Option<Layout>) -> Self {
+        let (stamp, head): (fn(SystemTime) -> String, Head) = match layout {
+            // Forwards never fold.
+            Some(
+                Layout::Traditional
+                | Layout::ForwardBsd
+                | Layout::ForwardRfc3164
+                | Layout::ForwardRfc5424,
+            )
+            | None => (bsd_stamp, Head::Traditional),
+            Some(Layout::Numeric | Layout::Named | Layout::Busybox) => (bsd_stamp, Head::Prefixed),
+            Some(Layout::Short) => (bsd_stamp, Head::Short),
+            Some(Layout::Utc) => (utc_stamp, Head::Traditional),
+            Some(Layout::Rfc5424Line) => (rfc3339_stamp, Head::Rfc5424),
+            Some(Layout::Rfc5424LinePri) => (rfc3339_stamp, Head::Rfc5424Pri),
+        };
+        Self { stamp, head }
     }
 }
 
@@ -49,8 +54,14 @@ impl Style {
 pub enum Head {
     /// `host tag[pid]: `, or `host ` where there is no tag.
     Traditional,
+    /// `<1.5> host tag[pid]: ` or `host user.notice tag[pid]: `, or without the tag.
+    Prefixed,
+    /// `tag[pid]: `, or nothing.
+    Short,
     /// `host app-name procid - - `
     Rfc5424,
+    /// The same, with `<PRI>1 ` before the timestamp.
+    Rfc5424Pri,
 }
 
 /// Whether an output folds repeats.
@@ -203,7 +214,10 @@ impl Repeats {
         if count == 0 {
             return None;
         }
-        let stamp = (self.style.stamp)(SystemTime::now());
+        let mut stamp = (self.style.stamp)(SystemTime::now());
+        if self.style.head == Head::Rfc5424Pri {
+            stamp.insert_str(0, &format!("<{}>1 ", pri.value()));
+        }
         let head = head(&self.body, self.style.head);
         block.push(pri, |octets| {
             octets.extend_from_slice(stamp.as_bytes());
@@ -229,16 +243,19 @@ fn head(body: &[u8], style: Head) -> Vec<u8> {
     let line = body.strip_suffix(b"\n").unwrap_or(body);
     let mut words = line.splitn(4, |octet| *octet == b' ');
     let mut word = || words.next().unwrap_or(b"-");
-    match style {
-        Head::Rfc5424 => [word(), b" ", word(), b" ", word(), b" - - "].concat(),
-        Head::Traditional => {
-            let (host, tag) = (word(), word());
-            if tag.ends_with(b":") {
-                [host, b" ", tag, b" "].concat()
-            } else {
-                [host, b" "].concat()
-            }
+    let before = match style {
+        Head::Rfc5424 | Head::Rfc5424Pri => {
+            return [word(), b" ", word(), b" ", word(), b" - - "].concat();
         }
+        Head::Traditional => [word(), b" "].concat(),
+        Head::Prefixed => [word(), b" ", word(), b" "].concat(),
+        Head::Short => Vec::new(),
+    };
+    let tag = word();
+    if tag.ends_with(b":") {
+        [&before, tag, b" "].concat()
+    } else {
+        before
     }
 }
 
@@ -307,6 +324,14 @@ mod tests {
             ("host a[1]: x: y\n", Head::Traditional, "host a[1]: "),
             ("host no tag: x\n", Head::Traditional, "host "),
             ("host\n", Head::Traditional, "host "),
+            ("<1.5> host a: x\n", Head::Prefixed, "<1.5> host a: "),
+            (
+                "host user.notice no tag\n",
+                Head::Prefixed,
+                "host user.notice ",
+            ),
+            ("a[1]: x y\n", Head::Short, "a[1]: "),
+            ("no tag\n", Head::Short, ""),
             ("host a 1 - - x\n", Head::Rfc5424, "host a 1 - - "),
             ("host\n", Head::Rfc5424, "host - - - - "),
         ] {

@@ -60,10 +60,8 @@ impl Lanes {
             self.dirty.is_empty(),
             "records of the old table would be lost"
         );
-        *self = Self {
-            formatter: std::mem::take(&mut self.formatter),
-            ..Self::new(table)
-        };
+        // Timestamps that were rendered before are forgotten: the zone may be another one now.
+        *self = Self::new(table);
     }
 
     /// Routes one message and formats it into the open block of each lane that takes it.

@@ -10,8 +10,8 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::Ipv6MulticastHops;
 
-use super::Failure;
 use super::target::Target;
+use super::{Failure, Limits};
 use crate::block::Block;
 use crate::config::Multicast;
 
@@ -24,20 +24,21 @@ const RESOLVE_AGAIN_REFUSED: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Datagrams {
     socket: Option<Connected>,
-    max_datagram: usize,
+    limits: Limits,
 }
 
 #[derive(Debug)]
 struct Connected {
-    socket: UdpSocket,
+    /// One for each address that datagrams go to.
+    sockets: Vec<UdpSocket>,
     resolve_again: Instant,
 }
 
 impl Datagrams {
-    pub(super) fn new(max_datagram: usize) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             socket: None,
-            max_datagram,
+            limits,
         }
     }
 
@@ -63,14 +64,21 @@ impl Datagrams {
     }
 
     fn send_one(&mut self, target: &Target, record: &[u8]) -> Result<(), Failure> {
-        let datagram = cut(record, self.max_datagram);
+        let datagram = cut(record, self.limits.max_datagram);
         let connected = self.connected(target)?;
-        let mut result = connected.socket.send(datagram);
-        if is(&result, Errno::ECONNREFUSED) {
-            // The answer to an earlier datagram, which took the place of this one: send it once more.
-            let soon = Instant::now() + RESOLVE_AGAIN_REFUSED;
-            connected.resolve_again = connected.resolve_again.min(soon);
-            result = connected.socket.send(datagram);
+        let mut result = Err(io::Error::other("it has no address"));
+        for socket in &connected.sockets {
+            let mut sent = socket.send(datagram);
+            if is(&sent, Errno::ECONNREFUSED) {
+                // The answer to an earlier datagram, which took the place of this one: send it once more.
+                let soon = Instant::now() + RESOLVE_AGAIN_REFUSED;
+                connected.resolve_again = connected.resolve_again.min(soon);
+                sent = socket.send(datagram);
+            }
+            // With -A one address that takes it is enough: the others would get it twice.
+            if result.is_err() {
+                result = sent;
+            }
         }
         match result {
             Ok(_) => Ok(()),
@@ -86,22 +94,24 @@ impl Datagrams {
     }
 
     fn connected(&mut self, target: &Target) -> Result<&mut Connected, Failure> {
+        let all = self.limits.all_addresses;
         let current = self.socket.take();
         let connected = match current {
             Some(connected) if Instant::now() < connected.resolve_again => connected,
             // A resolver that is down must not stop what works.
-            Some(mut connected) => open(target).unwrap_or_else(|_| {
+            Some(mut connected) => open(target, all).unwrap_or_else(|_| {
                 connected.resolve_again = Instant::now() + RESOLVE_AGAIN_REFUSED;
                 connected
             }),
-            None => open(target)?,
+            None => open(target, all)?,
         };
         Ok(self.socket.insert(connected))
     }
 }
 
-/// Opens a socket to the first address that has a route.
-fn open(target: &Target) -> Result<Connected, Failure> {
+/// Opens a socket to the first address that has a route, or one to each.
+fn open(target: &Target, all: bool) -> Result<Connected, Failure> {
+    let mut sockets = Vec::new();
     let mut last = io::Error::other("it has no address");
     for address in target.addresses()? {
         let any: SocketAddr = if address.is_ipv4() {
@@ -117,16 +127,20 @@ fn open(target: &Target) -> Result<Connected, Failure> {
             Ok(socket)
         });
         match socket {
-            Ok(socket) => {
-                return Ok(Connected {
-                    socket,
-                    resolve_again: Instant::now() + RESOLVE_AGAIN,
-                });
-            }
+            Ok(socket) => sockets.push(socket),
             Err(error) => last = error,
         }
+        if !all && !sockets.is_empty() {
+            break;
+        }
     }
-    Err(Failure::Connect(last))
+    if sockets.is_empty() {
+        return Err(Failure::Connect(last));
+    }
+    Ok(Connected {
+        sockets,
+        resolve_again: Instant::now() + RESOLVE_AGAIN,
+    })
 }
 
 /// Sets how datagrams to a group leave.

@@ -27,11 +27,13 @@ use crate::counters::Loss;
 use crate::output::{Stop, Written};
 use crate::report::reason;
 
-/// The bounds of a datagram.
+/// How datagrams are sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// The longest datagram in octets (`-M`, `udp_size`); a longer record is cut.
     pub max_datagram: usize,
+    /// Whether each goes to every address of the name (`-A`), or only to the first that has a route.
+    pub all_addresses: bool,
 }
 
 impl Limits {
@@ -45,6 +47,7 @@ impl Limits {
     pub fn new(max_datagram: usize) -> Self {
         Self {
             max_datagram: max_datagram.clamp(Self::LEAST, Self::MOST),
+            all_addresses: false,
         }
     }
 }
@@ -52,7 +55,10 @@ impl Limits {
 impl Default for Limits {
     /// 1024 octets, as sysklogd.
     fn default() -> Self {
-        Self { max_datagram: 1024 }
+        Self {
+            max_datagram: 1024,
+            all_addresses: false,
+        }
     }
 }
 
@@ -89,7 +95,7 @@ impl Forward {
     /// A forward to `remote`; nothing is resolved or opened until the first record.
     pub fn new(remote: Remote, limits: Limits, families: Families) -> Self {
         let link = match remote.transport {
-            Transport::Udp => Link::Datagrams(Datagrams::new(limits.max_datagram)),
+            Transport::Udp => Link::Datagrams(Datagrams::new(limits)),
             Transport::TcpOctetCounting => Link::Stream(Stream::new(stream::Framing::Counted)),
             Transport::TcpLines => Link::Stream(Stream::new(stream::Framing::Lines)),
         };
