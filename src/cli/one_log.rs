@@ -14,7 +14,7 @@ pub struct OneLog {
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
-    /// Without a configuration, forward to HOST[:PORT], and log to the file only with --log-locally
+    /// Without a configuration, forward to this host, and log to the file only with --log-locally
     #[arg(long = "forward", value_name = "HOST[:PORT]")]
     pub forwards: Vec<String>,
 
