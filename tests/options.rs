@@ -354,3 +354,33 @@ fn check_shows_what_busybox_options_mean() {
         assert!(said.contains(words), "{line}: {said}");
     }
 }
+
+#[test]
+fn the_family_reads_the_configuration_and_what_is_included_too() {
+    let home = Home::new("!!app\n*.*\t|exec cat >>{}/piped\n!*\ninclude {}/more.conf\n");
+    let more = format!("*.*\t{}\n", home.path("messages").display());
+    fs::write(home.path("more.conf"), more).expect("it can be written");
+    let daemon = home.start(&format!("--compat=openbsd {HERE}"));
+    home.log("<13>app: to the command alone");
+    home.log("<13>other: to the file");
+    home.line("messages", "other: to the file");
+    home.line("piped", "app: to the command alone");
+    let text = fs::read_to_string(home.path("messages")).expect("it is there");
+    assert!(!text.contains("app: "), "{text}");
+    daemon.end();
+}
+
+#[test]
+fn u_takes_a_priority_for_itself_alone() {
+    for (line, taken) in [("", true), ("-u", false), ("-U --compat=netbsd", false)] {
+        let home = Home::new("user.notice\t{}/notice\n*.*\t{}/messages\n");
+        let daemon = home.start(&format!("{line} {HERE}"));
+        home.log("<11>app: error");
+        home.log("<13>app: last");
+        home.line("messages", "last");
+        home.line("notice", "last");
+        let text = fs::read_to_string(home.path("notice")).expect("it is there");
+        assert_eq!(text.contains("app: error"), taken, "{line}: {text}");
+        daemon.end();
+    }
+}
