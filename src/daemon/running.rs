@@ -146,9 +146,10 @@ impl Running {
         match self.try_reload() {
             Ok(rules) => tracing::info!("configuration loaded again: {rules} rules"),
             Err(why) => {
-                tracing::error!("reload refused, nothing has changed: {why}");
-                // Whoever moved a file for rotation means this as well.
+                // Whoever moved a file for rotation means this as well. First, so that what follows the
+                // answer is in the new file.
                 self.outputs.order(|| Change::Reopen);
+                tracing::error!("reload refused, nothing has changed: {why}");
             }
         }
         if let Err(error) = pid_file.touch() {
