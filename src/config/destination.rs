@@ -216,8 +216,10 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
         let message = format!("{} is of the other version of IP", quoted(host));
         return Err(bad(message, "write @udp://, or @tcp://, for either"));
     }
-    let letter = |c: char| c.is_alphanumeric() || "._-:%".contains(c);
-    if host.is_empty() || host.starts_with('-') || !host.chars().all(letter) {
+    let letter = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let only_digits = || host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let named = !host.starts_with('-') && host.chars().all(letter) && !only_digits();
+    if host.is_empty() || numeric.is_none() && !named {
         let message = format!("{} is no host name or address", quoted(host));
         return Err(bad(message, "write @host, @host:port or @[IPv6]:port"));
     }

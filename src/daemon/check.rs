@@ -3,9 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::plan::Plan;
 use super::{StartError, configuration};
 use crate::cli::Arguments;
 use crate::config::{self, diagnostic::Severity};
+use crate::input::acl::AccessList;
 
 /// Configuration error, from sysexits(3).
 const EX_CONFIG: u8 = 78;
@@ -35,7 +37,25 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
             .filter(|found| found.severity == wanted)
             .count()
     };
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let (mut errors, mut warnings) = (count(Severity::Error), count(Severity::Warning));
+    // What the command line adds must fit as well: the start would say the same.
+    let plan = Plan::new(arguments, &loaded.config);
+    let gate = AccessList::parse(&arguments.allowed_peers).err();
+    let refused: Vec<String> = plan
+        .as_ref()
+        .err()
+        .cloned()
+        .into_iter()
+        .chain(gate)
+        .collect();
+    let warned = plan.map(|plan| plan.warnings).unwrap_or_default();
+    errors += refused.len();
+    warnings += warned.len();
+    for (sentences, kind) in [(refused, ""), (warned, "warning: ")] {
+        for sentence in sentences {
+            told = told.and_then(|()| writeln!(stderr, "syslogd: {kind}{sentence}"));
+        }
+    }
     let name = configuration::name(arguments);
     let rules = loaded.config.rules.len();
     told = told.and_then(|()| match errors {

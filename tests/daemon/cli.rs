@@ -48,6 +48,43 @@ fn check_shows_every_mistake_with_its_place_and_what_to_do() {
 }
 
 #[test]
+fn check_looks_at_addresses_wherever_they_stand() {
+    for odd in [
+        "192.0.2.1:514:1",
+        "192.0.2.300",
+        "[192.0.2.1",
+        "host:0",
+        "-host",
+    ] {
+        let (status, said) = check(&format!("*.*\t@{odd}\n"));
+        assert_eq!(status, Some(78), "{odd}: {said}");
+    }
+    for good in [
+        "192.0.2.1",
+        "loghost:99",
+        "[2001:db8::1]:514",
+        "2001:db8::1",
+    ] {
+        let (status, said) = check(&format!("*.*\t@{good}\n"));
+        assert_eq!(status, Some(0), "{good}: {said}");
+    }
+    let arguments = [
+        "--check",
+        "-f",
+        "/dev/null",
+        "-b",
+        "192.0.2.1:99999",
+        "-a",
+        "192.0.2.0/33",
+    ];
+    let (status, _, said) = run(&arguments);
+    assert_eq!(status, Some(78), "{said}");
+    for want in ["-b 192.0.2.1:99999: ", "-a 192.0.2.0/33: ", "2 errors"] {
+        assert!(said.contains(want), "{want}: {said}");
+    }
+}
+
+#[test]
 fn check_of_a_clean_file_exits_0() {
     let (status, said) = check("# nothing wrong\n*.info\t/tmp/messages\nmail.*\t@192.0.2.1\n");
     assert_eq!(status, Some(0), "{said}");
