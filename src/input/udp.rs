@@ -44,12 +44,3 @@ pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     };
     Ok((socket, SocketAddr::new(address.ip(), port)))
 }
-
-/// How many octets of datagrams the kernel keeps for this socket.
-///
-/// # Errors
-/// Never for a socket of ours.
-pub fn receive_buffer(socket: &OwnedFd) -> io::Result<usize> {
-    // It reports twice what it was given: the other half is for its own bookkeeping (socket(7)).
-    Ok(nix::sys::socket::getsockopt(socket, sockopt::RcvBuf)? / 2)
-}

@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,8 @@ impl Command {
 
 /// Starts a command, with a thread that waits for its end.
 fn start(line: &str, failures: &Arc<AtomicU64>) -> io::Result<Running> {
-    let (tell, told) = mpsc::channel();
+    // One word only: the pipe, or why there is none. Then the end is told by closing.
+    let (tell, told) = mpsc::sync_channel(1);
     let (command, failures) = (line.to_owned(), Arc::clone(failures));
     thread::Builder::new()
         .name("command".into())
@@ -151,7 +152,7 @@ fn start(line: &str, failures: &Arc<AtomicU64>) -> io::Result<Running> {
 }
 
 /// The life of one child: its stdin is told, its end is waited for, its failure is reported.
-fn attend(line: &str, failures: &AtomicU64, tell: &Sender<io::Result<ChildStdin>>) {
+fn attend(line: &str, failures: &AtomicU64, tell: &SyncSender<io::Result<ChildStdin>>) {
     let spawned = process::Command::new("/bin/sh")
         .args(["-c", line])
         .env_clear()

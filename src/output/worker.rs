@@ -147,18 +147,21 @@ impl Worker {
         }
     }
 
-    /// Does what is asked, but for messages.
+    /// Does what is asked between two messages; the count of repeats comes first.
     fn obey(&mut self, change: Change) {
         match change {
+            Change::Update(_) => {}
+            Change::Reopen | Change::Rotate => self.tell_repeats(),
+        }
+        self.carry_out(change);
+    }
+
+    /// Does what is asked. While records wait it is all: the count of repeats comes after them.
+    fn carry_out(&mut self, change: Change) {
+        match change {
             Change::Update(settings) => self.update(settings),
-            Change::Reopen => {
-                self.tell_repeats();
-                self.sink.reopen();
-            }
-            Change::Rotate => {
-                self.tell_repeats();
-                self.sink.rotate();
-            }
+            Change::Reopen => self.sink.reopen(),
+            Change::Rotate => self.sink.rotate(),
         }
     }
 
@@ -257,22 +260,13 @@ impl Worker {
         let until = Instant::now() + after;
         match self.orders.pause_unless_ordered(until) {
             Pause::Over => {}
-            Pause::Ordered(change) => self.obey_waiting(change),
+            Pause::Ordered(change) => self.carry_out(change),
             Pause::Ending => {
                 let now = Instant::now();
                 let by = self.orders.stop_by().unwrap_or(now + DRAIN);
                 let last = now.checked_add(self.sink.last_patience());
                 self.ending = Some(last.map_or(by, |last| last.min(by)));
             }
-        }
-    }
-
-    /// The count of repeats stays where it is: it comes after the records that wait.
-    fn obey_waiting(&mut self, change: Change) {
-        match change {
-            Change::Update(settings) => self.update(settings),
-            Change::Reopen => self.sink.reopen(),
-            Change::Rotate => self.sink.rotate(),
         }
     }
 
