@@ -4,10 +4,13 @@
 
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
+mod base64;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use base64::base64;
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use serde_json::Value;
 use syslogd::frame::{Framer, Last, Step};
@@ -49,27 +52,6 @@ fn octets(entry: &Value) -> Vec<u8> {
         .map(base64)
         .or_else(|| Some(text("message")?.as_bytes().to_vec()))
         .expect("an entry has octets")
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for letter in text.bytes().filter(|letter| *letter != b'=') {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            _ => 63,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            octets.push(u8::try_from((bits >> count) & 0xff).expect("masked"));
-        }
-    }
-    octets
 }
 
 fn name(entry: &Value) -> &str {

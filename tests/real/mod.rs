@@ -5,14 +5,14 @@ use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Whatever is waited for comes within this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+#[path = "../wait/mod.rs"]
+mod wait;
+
+use wait::{DEADLINE, within};
 
 /// A directory with a configuration, where socket, pid file and logs are.
 pub(crate) struct Home(tempfile::TempDir);
@@ -138,18 +138,9 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().expect("a pid fits"))
 }
 
-/// Looks again and again until there is an answer.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the wait for an event, with a deadline"
-)]
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        thread::sleep(Duration::from_millis(5));
-    }
+/// Waits until `look` has an answer; fails with `what` otherwise.
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    let found = within(DEADLINE, look);
+    assert!(found.is_some(), "{what} did not come");
+    found.expect("asserted just now")
 }

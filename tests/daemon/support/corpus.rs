@@ -5,6 +5,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+#[path = "../../base64/mod.rs"]
+mod base64;
+
+use base64::base64;
+
 /// The records of a JSON lines file of the corpus; `None`, and SKIP on stderr, where it is not.
 pub(crate) fn entries(file: &str) -> Option<Vec<Value>> {
     let text = String::from_utf8(read(file)?).expect("the corpus is UTF-8");
@@ -29,25 +34,4 @@ pub(crate) fn read(file: &str) -> Option<Vec<u8>> {
 /// The octets of an entry of `malformed.jsonl`.
 pub(crate) fn octets(entry: &Value) -> Vec<u8> {
     base64(entry["bytes_base64"].as_str().expect("an entry has octets"))
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for letter in text.bytes().filter(|letter| *letter != b'=') {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            _ => 63,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            octets.push(u8::try_from((bits >> count) & 0xff).expect("masked"));
-        }
-    }
-    octets
 }
