@@ -10,6 +10,8 @@
 
 mod cli;
 mod config_errors;
+#[path = "../faults/mod.rs"]
+mod faults;
 mod fifo;
 mod filters;
 mod formats;

@@ -8,62 +8,11 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use crate::support::counters::sum;
-use crate::support::{Counters, Daemon, LogFile, Setup, logger, skip, wait_for};
-
-/// Set for the copy of a test that runs in the namespaces.
-const INSIDE: &str = "SYSLOGD_TEST_INSIDE_NAMESPACES";
-
-/// A /dev of our own without a log, then the test.
-const PREPARE: &str = r#"
-    set -e
-    dev=$(mktemp -d)
-    mount -t tmpfs none "$dev"
-    for name in null zero full random urandom; do
-        touch "$dev/$name"
-        mount --bind "/dev/$name" "$dev/$name"
-    done
-    mount --move "$dev" /dev
-    rmdir "$dev"
-    ip link set lo up
-    exec "$0" "$@"
-"#;
-
-/// Whether this is the copy of `test` that runs in the namespaces. Otherwise starts that copy, or says
-/// why it cannot.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        skip("needs root");
-        return false;
-    }
-    let unshare = |arguments: &[&str]| {
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "--net", "--propagation", "private", "sh", "-c"])
-            .args(arguments);
-        command.env(INSIDE, "1").output()
-    };
-    let possible = unshare(&["mount -t tmpfs none /mnt && ip link set lo up"]);
-    if !possible.is_ok_and(|output| output.status.success()) {
-        skip("needs unshare(1), ip(8) and the right to mount");
-        return false;
-    }
-    let own = std::env::current_exe().expect("we are a file");
-    let own = own.to_str().expect("UTF-8");
-    let name = format!("privileged::{test}");
-    let output =
-        unshare(&[PREPARE, own, "--exact", &name, "--nocapture"]).expect("it was possible");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "in the namespaces: {said}");
-    assert!(said.contains("1 passed"), "{said}");
-    false
-}
+use crate::support::{Counters, Daemon, LogFile, Setup, is_inside, logger, wait_for};
 
 #[test]
 fn dev_log_and_port_514() {
-    if !is_inside("dev_log_and_port_514") {
+    if !is_inside("privileged::dev_log_and_port_514") {
         return;
     }
     let arguments = ["-p", "/dev/log", "-b", "127.0.0.1"];
@@ -107,7 +56,7 @@ fn finish(daemon: Daemon) {
 
 #[test]
 fn what_a_full_disk_does_not_take_waits_until_there_is_room() {
-    if !is_inside("what_a_full_disk_does_not_take_waits_until_there_is_room") {
+    if !is_inside("privileged::what_a_full_disk_does_not_take_waits_until_there_is_room") {
         return;
     }
     let (daemon, user) = on_a_full_disk();
@@ -135,7 +84,7 @@ fn what_a_full_disk_does_not_take_waits_until_there_is_room() {
 
 #[test]
 fn what_a_full_disk_makes_us_drop_is_counted_to_the_record() {
-    if !is_inside("what_a_full_disk_makes_us_drop_is_counted_to_the_record") {
+    if !is_inside("privileged::what_a_full_disk_makes_us_drop_is_counted_to_the_record") {
         return;
     }
     let (daemon, user) = on_a_full_disk();

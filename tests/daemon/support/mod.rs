@@ -5,6 +5,7 @@ pub(crate) mod counters;
 mod daemon;
 mod lines;
 mod log_file;
+mod namespaces;
 mod setup;
 mod wait;
 
@@ -16,6 +17,7 @@ pub(crate) use counters::{Counters, sum};
 pub(crate) use daemon::{Daemon, close};
 pub(crate) use lines::Lines;
 pub(crate) use log_file::LogFile;
+pub(crate) use namespaces::is_inside;
 pub(crate) use setup::Setup;
 pub(crate) use wait::{DEADLINE, wait_for, within};
 

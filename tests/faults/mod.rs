@@ -1,0 +1,7 @@
+//! Faults: what becomes of numbered messages when disks, processes and peers fail.
+//!
+//! Stories as those beside `tests/daemon`, whose harness they share and in whose test binary they run:
+//! `cargo test --test daemon faults::`. What takes long is `long.sh`.
+
+mod crash;
+pub(crate) mod sequence;
