@@ -25,7 +25,7 @@ pub use stamp::{Received, bsd_stamp, rfc3339_stamp, utc_stamp};
 
 use crate::message::{BOM, Form, Message};
 use escape::{push_escaped, push_line_safe};
-use stamp::{Stamp, Stamps};
+use stamp::{Stamps, Style};
 
 /// The form of the records of a lane.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -109,12 +109,12 @@ impl Formatter {
             | Layout::Busybox
             | Layout::Short
             | Layout::Utc => {
-                let stamp = self.stamp(message, shown);
-                out.extend_from_slice(if template.layout == Layout::Utc {
-                    stamp.utc()
+                let style = if template.layout == Layout::Utc {
+                    Style::Utc
                 } else {
-                    stamp.bsd()
-                });
+                    Style::Bsd
+                };
+                out.extend_from_slice(self.stamp(message, shown, style));
                 let stamp = out.len() - start;
                 write_head(out, message, shown.hostname, template.layout);
                 write_text(out, message, template.escaping);
@@ -123,13 +123,13 @@ impl Formatter {
             Layout::Rfc5424LinePri => {
                 write_pri(out, message);
                 out.extend_from_slice(b"1 ");
-                out.extend_from_slice(self.stamp(message, shown).rfc3339());
+                out.extend_from_slice(self.stamp(message, shown, Style::Rfc3339));
                 let stamp = out.len() - start;
                 write_fields(out, message, shown.hostname, template);
                 stamp
             }
             Layout::Rfc5424Line => {
-                out.extend_from_slice(self.stamp(message, shown).rfc3339());
+                out.extend_from_slice(self.stamp(message, shown, Style::Rfc3339));
                 let stamp = out.len() - start;
                 write_fields(out, message, shown.hostname, template);
                 stamp
@@ -141,7 +141,7 @@ impl Formatter {
             }
             Layout::ForwardRfc3164 => {
                 write_pri(out, message);
-                out.extend_from_slice(self.stamp(message, shown).bsd());
+                out.extend_from_slice(self.stamp(message, shown, Style::Bsd));
                 write_host(out, shown.hostname);
                 write_text(out, message, template.escaping);
                 0
@@ -149,7 +149,7 @@ impl Formatter {
             Layout::ForwardRfc5424 => {
                 write_pri(out, message);
                 out.extend_from_slice(b"1 ");
-                out.extend_from_slice(self.stamp(message, shown).rfc3339());
+                out.extend_from_slice(self.stamp(message, shown, Style::Rfc3339));
                 write_fields(out, message, shown.hostname, template);
                 0
             }
@@ -173,11 +173,11 @@ impl Formatter {
         stamp
     }
 
-    fn stamp(&mut self, message: &Message<'_>, shown: Shown<'_>) -> &Stamp {
+    fn stamp(&mut self, message: &Message<'_>, shown: Shown<'_>, style: Style) -> &[u8] {
         if shown.always_received {
-            return self.stamps.received(shown.received);
+            return self.stamps.received(shown.received, style);
         }
-        self.stamps.of(message, shown.received)
+        self.stamps.of(message, shown.received, style)
     }
 }
 

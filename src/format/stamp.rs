@@ -1,15 +1,17 @@
-//! Timestamps as octets, rendered once for a run of equal ones.
+//! Timestamps as octets: a message changes no more of the last one than is different.
 //!
-//! chrono needs about 300 ns to render one; messages come in runs of the same second, so that almost
-//! all of them take a comparison and a copy.
+//! ```text
+//! message ─► its own time, or that of reception ─► offset of the style ─► face: date, clock, fraction
+//! ```
+//!
+//! Messages come in runs of the same day, mostly of the same second. The zone is asked, which reads a
+//! clock and takes 60 ns, once for each second of reception and each quarter of an hour in the messages.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{
-    DateTime, Datelike, FixedOffset, Local, MappedLocalTime, Offset, TimeZone, Timelike, Utc,
-};
+use chrono::{DateTime, FixedOffset, Local, MappedLocalTime, Offset, TimeZone};
 
-use crate::message::{Civil, Message, Timestamp};
+use crate::message::{Civil, Message, Moment, Timestamp};
 
 /// Reception time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,130 +51,298 @@ impl Received {
 
 /// `Mmm dd hh:mm:ss ` in local time, for lines that we add on our own.
 pub fn bsd_stamp(at: SystemTime) -> String {
-    String::from_utf8_lossy(stamp_at(at).bsd()).into_owned()
+    stamp_at(at, Style::Bsd)
 }
 
 /// `yyyy-mm-ddThh:mm:ss.uuuuuu±hh:mm ` in local time, for lines that we add on our own.
 pub fn rfc3339_stamp(at: SystemTime) -> String {
-    String::from_utf8_lossy(stamp_at(at).rfc3339()).into_owned()
+    stamp_at(at, Style::Rfc3339)
 }
 
 /// `yyyy-mm-ddThh:mm:ss.mmmZ `, for lines that we add on our own.
 pub fn utc_stamp(at: SystemTime) -> String {
-    String::from_utf8_lossy(stamp_at(at).utc()).into_owned()
+    stamp_at(at, Style::Utc)
 }
 
-fn stamp_at(at: SystemTime) -> Stamp {
-    let at = Received::from(at);
-    let mut stamp = Stamp::default();
-    stamp.render(local(at.seconds, at.micros));
-    stamp
+fn stamp_at(at: SystemTime, style: Style) -> String {
+    let mut stamps = Stamps::default();
+    String::from_utf8_lossy(stamps.received(at.into(), style)).into_owned()
+}
+
+/// How a timestamp is written; each has a space behind it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Style {
+    /// `Mmm dd hh:mm:ss `, in local time or as the sender wrote it.
+    Bsd,
+    /// `yyyy-mm-ddThh:mm:ss.uuuuuu±hh:mm `, with the sender's offset if it gave one.
+    Rfc3339,
+    /// `yyyy-mm-ddThh:mm:ss.mmmZ `.
+    Utc,
+}
+
+/// The last timestamps: of reception and of a message, each in the clocks that it was shown in.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    zone: Zone,
+    received: Faces,
+    sent: Faces,
+    guess: Option<Guess>,
+}
+
+/// A clock of our zone, one of the sender's zone, and one of UTC. Our own zone is that of the sender where
+/// it named none, and each has its own face so that messages of both kinds can take turns.
+#[derive(Debug, Default)]
+struct Faces {
+    local: Face,
+    offset: Face,
+    utc: Face,
+}
+
+/// What a time without a zone was taken for, by a message of the same second.
+#[derive(Clone, Copy, Debug)]
+struct Guess {
+    reading: Civil,
+    received: i64,
+    moment: Moment,
+}
+
+impl Stamps {
+    /// Reception time.
+    pub(super) fn received(&mut self, at: Received, style: Style) -> &[u8] {
+        let offset = match style {
+            Style::Bsd | Style::Rfc3339 => self.zone.offset(at.seconds, at.seconds),
+            Style::Utc => 0,
+        };
+        let Received { seconds, micros } = at;
+        let moment = Moment {
+            seconds,
+            micros,
+            offset,
+        };
+        self.received.show(moment, style)
+    }
+
+    /// The message's own time, or else that of reception.
+    pub(super) fn of(&mut self, message: &Message<'_>, received: Received, style: Style) -> &[u8] {
+        let moment = match (message.timestamp(), style) {
+            (None, _) => return self.received(received, style),
+            // As its sender wrote it, whatever zone and year that meant.
+            (Some(Timestamp::Civil(civil)), Style::Bsd) => {
+                return self.sent.local.show(civil).bsd();
+            }
+            (Some(timestamp @ Timestamp::Civil(reading)), Style::Rfc3339 | Style::Utc) => {
+                self.moment_of(timestamp, reading, received.seconds)
+            }
+            (
+                Some(Timestamp::Instant {
+                    seconds,
+                    micros,
+                    offset,
+                }),
+                _,
+            ) => Moment {
+                seconds,
+                micros,
+                offset: match style {
+                    Style::Bsd => self.zone.offset(seconds, received.seconds),
+                    Style::Rfc3339 | Style::Utc => offset,
+                },
+            },
+        };
+        self.sent.show(moment, style)
+    }
+
+    /// A reading of a clock without a zone is taken for one of ours.
+    fn moment_of(&mut self, timestamp: Timestamp, reading: Civil, received: i64) -> Moment {
+        if let Some(guess) = self.guess
+            && guess.received == received
+            && same_second(guess.reading, reading)
+        {
+            return Moment {
+                micros: reading.micros,
+                ..guess.moment
+            };
+        }
+        let now = Moment {
+            seconds: received,
+            micros: 0,
+            offset: self.zone.offset(received, received),
+        };
+        let moment = timestamp.resolve(now.civil(), local_offset);
+        self.guess = Some(Guess {
+            reading,
+            received,
+            moment,
+        });
+        moment
+    }
+}
+
+fn same_second(one: Civil, other: Civil) -> bool {
+    Civil { micros: 0, ..one } == Civil { micros: 0, ..other }
+}
+
+impl Faces {
+    fn show(&mut self, moment: Moment, style: Style) -> &[u8] {
+        let local = moment.seconds.saturating_add(moment.offset.into());
+        match style {
+            Style::Bsd => self.local.show_second(local).bsd(),
+            Style::Rfc3339 => {
+                let face = self.offset.show_second(local);
+                face.rfc3339(moment.micros, moment.offset)
+            }
+            Style::Utc => self.utc.show_second(moment.seconds).utc(moment.micros),
+        }
+    }
+}
+
+/// Our zone's offset from UTC, as it was last asked for.
+#[derive(Debug, Default)]
+struct Zone {
+    known: Option<(i64, i64)>,
+    offset: i32,
+}
+
+/// No zone has changed its offset but at a quarter of an hour since 1973, in seconds since 1970.
+const TIDY: i64 = 3 * 365 * 86_400;
+
+impl Zone {
+    /// Seconds east of UTC at a point in time; both in seconds since 1970. The zone itself may become
+    /// another one (TZ, `/etc/localtime`): what is known holds for a second of reception.
+    fn offset(&mut self, seconds: i64, received: i64) -> i32 {
+        let period = if seconds < TIDY { 1 } else { 900 };
+        let key = Some((received, seconds.div_euclid(period)));
+        if self.known != key {
+            let utc = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+            self.offset = utc.with_timezone(&Local).offset().fix().local_minus_utc();
+            self.known = key;
+        }
+        self.offset
+    }
 }
 
 /// `Mmm dd hh:mm:ss ` has this many octets.
 const BSD: usize = 16;
 
-/// `2026-11-22T11:00:00.287161+00:00 ` has this many octets.
+/// `yyyy-mm-ddThh:mm:ss.uuuuuu±hh:mm ` has this many octets.
 const RFC3339: usize = 33;
 
-/// `2026-11-22T11:00:00.287Z ` has this many octets.
+/// `yyyy-mm-ddThh:mm:ss.mmmZ ` has this many octets.
 const UTC: usize = 25;
 
-/// Where the milliseconds stand in it.
-const MILLIS: std::ops::Range<usize> = 20..23;
-
-/// Where the microseconds stand in it.
-const MICROS: std::ops::Range<usize> = 20..26;
-
-/// The longest timestamp whose octets are remembered; a longer one is rendered each time.
-const REMEMBERED: usize = 40;
-
-/// One timestamp, rendered in all styles, each with a space behind it.
-#[derive(Debug, Default)]
-pub(super) struct Stamp {
+/// The face of a clock: a date and a time of day, in all writings.
+#[derive(Debug)]
+struct Face {
+    /// The second that is shown, if it was one of those that [`Face::show_second`] takes.
+    second: Option<i64>,
+    date: (u16, u8, u8),
+    clock: (u8, u8, u8),
+    micros: u32,
+    offset: i32,
     bsd: [u8; BSD],
-    rfc3339: Rfc3339,
-    utc: [u8; UTC],
+    /// RFC 3339 with an offset, or as far as the milliseconds and `Z `.
+    long: [u8; RFC3339],
 }
 
-#[derive(Debug)]
-struct Rfc3339([u8; RFC3339]);
-
-impl Default for Rfc3339 {
+impl Default for Face {
     fn default() -> Self {
-        Self([b' '; RFC3339])
+        let mut face = Self {
+            second: None,
+            date: (0, 0, 0),
+            clock: (0, 0, 0),
+            micros: 0,
+            offset: 0,
+            bsd: *b"Jan  0 00:00:00 ",
+            long: *b"0000-00-00T00:00:00.000000+00:00 ",
+        };
+        face.show_second(0);
+        face
     }
 }
 
-impl Stamp {
-    /// `Mmm dd hh:mm:ss `.
-    pub(super) fn bsd(&self) -> &[u8] {
+impl Face {
+    /// Shows a second since 1970-01-01T00:00:00 on the same clock. The years 0 to 9999 can be shown.
+    fn show_second(&mut self, second: i64) -> &mut Self {
+        if self.second == Some(second) {
+            return self;
+        }
+        let moment = Moment {
+            seconds: second,
+            micros: 0,
+            offset: 0,
+        };
+        self.show(moment.civil());
+        self.second = Some(second);
+        self
+    }
+
+    fn show(&mut self, civil: Civil) -> &mut Self {
+        self.second = None;
+        let date = (civil.year.unwrap_or(0).min(9999), civil.month, civil.day);
+        if self.date != date {
+            self.date = date;
+            let (year, month, day) = date;
+            self.bsd[..3].copy_from_slice(month_name(month));
+            self.bsd[4..6].copy_from_slice(&two(day));
+            if self.bsd[4] == b'0' {
+                self.bsd[4] = b' ';
+            }
+            put(&mut self.long[0..4], year.into());
+            self.long[5..7].copy_from_slice(&two(month));
+            self.long[8..10].copy_from_slice(&two(day));
+        }
+        let clock = (civil.hour, civil.minute, civil.second);
+        if self.clock != clock {
+            self.clock = clock;
+            let (hour, minute, second) = (two(clock.0), two(clock.1), two(clock.2));
+            self.bsd[7..9].copy_from_slice(&hour);
+            self.bsd[10..12].copy_from_slice(&minute);
+            self.bsd[13..15].copy_from_slice(&second);
+            self.long[11..13].copy_from_slice(&hour);
+            self.long[14..16].copy_from_slice(&minute);
+            self.long[17..19].copy_from_slice(&second);
+        }
+        self
+    }
+
+    fn bsd(&self) -> &[u8] {
         &self.bsd
     }
 
-    /// `yyyy-mm-ddThh:mm:ss.uuuuuu±hh:mm `.
-    pub(super) fn rfc3339(&self) -> &[u8] {
-        &self.rfc3339.0
-    }
-
-    /// `yyyy-mm-ddThh:mm:ss.mmmZ `.
-    pub(super) fn utc(&self) -> &[u8] {
-        &self.utc
-    }
-
-    fn render(&mut self, at: DateTime<FixedOffset>) {
-        let (date, time) = (at.date_naive(), at.time());
-        let clock = [time.hour(), time.minute(), time.second()];
-        let month = date.month0() as usize;
-        self.bsd[..3].copy_from_slice(MONTHS[month]);
-        self.bsd[3] = b' ';
-        put(&mut self.bsd[4..6], date.day());
-        if self.bsd[4] == b'0' {
-            self.bsd[4] = b' ';
+    fn rfc3339(&mut self, micros: u32, offset: i32) -> &[u8] {
+        if self.micros != micros {
+            self.micros = micros;
+            put(&mut self.long[20..26], micros);
         }
-        let long = &mut self.rfc3339.0;
-        put(&mut long[0..4], date.year().clamp(0, 9999).unsigned_abs());
-        put(&mut long[5..7], date.month());
-        put(&mut long[8..10], date.day());
-        long[4] = b'-';
-        long[7] = b'-';
-        long[10] = b'T';
-        self.bsd[6] = b' ';
-        for (index, part) in clock.into_iter().enumerate() {
-            put(&mut self.bsd[7 + 3 * index..9 + 3 * index], part);
-            put(&mut long[11 + 3 * index..13 + 3 * index], part);
-            self.bsd[9 + 3 * index] = b':';
-            long[13 + 3 * index] = b':';
+        if self.offset != offset {
+            self.offset = offset;
+            let minutes = offset.unsigned_abs() / 60;
+            self.long[26] = if offset < 0 { b'-' } else { b'+' };
+            put(&mut self.long[27..29], minutes / 60);
+            put(&mut self.long[30..32], minutes % 60);
         }
-        self.bsd[15] = b' ';
-        long[19] = b'.';
-        put(&mut long[MICROS], time.nanosecond() / 1000);
-        let offset = at.offset().local_minus_utc();
-        let minutes = offset.unsigned_abs() / 60;
-        long[26] = if offset < 0 { b'-' } else { b'+' };
-        put(&mut long[27..29], minutes / 60);
-        long[29] = b':';
-        put(&mut long[30..32], minutes % 60);
-        long[32] = b' ';
-        self.render_utc(at);
+        &self.long
     }
 
-    fn render_utc(&mut self, at: DateTime<FixedOffset>) {
-        let (at, utc) = (at.naive_utc(), &mut self.utc);
-        utc.copy_from_slice(b"0000-00-00T00:00:00.000Z ");
-        put(&mut utc[0..4], at.year().clamp(0, 9999).unsigned_abs());
-        put(&mut utc[5..7], at.month());
-        put(&mut utc[8..10], at.day());
-        put(&mut utc[11..13], at.hour());
-        put(&mut utc[14..16], at.minute());
-        put(&mut utc[17..19], at.second());
-        put(&mut utc[MILLIS], at.nanosecond() / 1_000_000);
+    fn utc(&mut self, micros: u32) -> &[u8] {
+        put(&mut self.long[20..23], micros / 1000);
+        self.long[23..UTC].copy_from_slice(b"Z ");
+        &self.long[..UTC]
     }
 }
 
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+fn month_name(month: u8) -> &'static [u8; 3] {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
+        b"Dec",
+    ];
+    MONTHS[usize::from(month.clamp(1, 12) - 1)]
+}
+
+/// Two digits; `value` is below 100.
+fn two(value: u8) -> [u8; 2] {
+    [b'0' + value / 10 % 10, b'0' + value % 10]
+}
 
 /// Writes `value` in decimal, with zeros in front.
 fn put(place: &mut [u8], mut value: u32) {
@@ -180,87 +350,6 @@ fn put(place: &mut [u8], mut value: u32) {
         *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
         value /= 10;
     }
-}
-
-/// The last timestamps: that of reception, and that of the last message which had one.
-#[derive(Debug, Default)]
-pub(super) struct Stamps {
-    now: Stamp,
-    now_second: Option<i64>,
-    last: Stamp,
-    last_octets: Vec<u8>,
-    last_second: Option<i64>,
-}
-
-impl Stamps {
-    /// Reception time, in local time.
-    pub(super) fn received(&mut self, at: Received) -> &Stamp {
-        if self.now_second != Some(at.seconds) {
-            self.now.render(local(at.seconds, 0));
-            self.now_second = Some(at.seconds);
-        }
-        put(&mut self.now.rfc3339.0[MICROS], at.micros);
-        put(&mut self.now.utc[MILLIS], at.micros / 1000);
-        &self.now
-    }
-
-    /// The message's own time, or else that of reception.
-    ///
-    /// The BSD style shows local time, and a time without a zone as the sender wrote it; RFC 3339 keeps
-    /// the offset that the sender gave.
-    pub(super) fn of(&mut self, message: &Message<'_>, received: Received) -> &Stamp {
-        let Some(octets) = message.timestamp_octets() else {
-            return self.received(received);
-        };
-        // A time without a year depends on the day of reception (see Civil::year_near), and all of them on
-        // the zone, which may change: so a rendering holds for a second of reception.
-        if octets == self.last_octets && self.last_second == Some(received.seconds) {
-            return &self.last;
-        }
-        let Some(timestamp) = message.timestamp() else {
-            return self.received(received);
-        };
-        self.last_octets.clear();
-        if octets.len() <= REMEMBERED {
-            self.last_octets.extend_from_slice(octets);
-        }
-        self.last_second = Some(received.seconds);
-        self.last.render(resolve(timestamp, received));
-        if let Timestamp::Instant {
-            seconds, micros, ..
-        } = timestamp
-        {
-            let rfc3339 = std::mem::take(&mut self.last.rfc3339);
-            self.last.render(local(seconds, micros));
-            self.last.rfc3339 = rfc3339;
-        }
-        &self.last
-    }
-}
-
-fn at(seconds: i64, micros: u32) -> DateTime<Utc> {
-    DateTime::from_timestamp(seconds, micros.saturating_mul(1000)).unwrap_or_default()
-}
-
-fn local(seconds: i64, micros: u32) -> DateTime<FixedOffset> {
-    at(seconds, micros).with_timezone(&Local).fixed_offset()
-}
-
-/// A reading of a clock without a zone is taken for one of ours.
-fn resolve(timestamp: Timestamp, received: Received) -> DateTime<FixedOffset> {
-    let today = local(received.seconds, 0);
-    let now = Civil {
-        year: u16::try_from(today.year()).ok(),
-        month: u8::try_from(today.month()).unwrap_or(1),
-        day: u8::try_from(today.day()).unwrap_or(1),
-        hour: u8::try_from(today.hour()).unwrap_or(0),
-        minute: u8::try_from(today.minute()).unwrap_or(0),
-        second: u8::try_from(today.second()).unwrap_or(0),
-        micros: 0,
-    };
-    let moment = timestamp.resolve(now, local_offset);
-    let offset = FixedOffset::east_opt(moment.offset).unwrap_or_else(|| Utc.fix());
-    at(moment.seconds, moment.micros).with_timezone(&offset)
 }
 
 /// The offset of our zone when its clocks show this.

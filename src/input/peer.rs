@@ -140,33 +140,38 @@ pub struct PeerHandle {
 
 impl PeerHandle {
     /// The name of a peer as a line shows it: its host name, or its address in digits. Never blocks on DNS.
-    pub fn name(&mut self, addr: IpAddr, now: Instant) -> Arc<[u8]> {
-        Arc::clone(&self.answer(addr, now).shown)
+    pub fn name(&mut self, addr: IpAddr, now: Instant) -> &[u8] {
+        &self.answer(addr, now).shown
     }
 
     /// The whole host name of a peer with its domain, if it is known, for the access list.
-    pub fn full_name(&mut self, addr: IpAddr, now: Instant) -> Option<Arc<[u8]>> {
-        self.answer(addr, now).full.clone()
+    pub fn full_name(&mut self, addr: IpAddr, now: Instant) -> Option<&[u8]> {
+        self.answer(addr, now).full.as_deref()
     }
 
     fn answer(&mut self, addr: IpAddr, now: Instant) -> &Answer {
-        let addr = addr.to_canonical();
-        let last = self.last.take();
-        let answer = match last {
-            Some((known, answer)) if known == addr && now < answer.until => answer,
-            Some(_) | None => self.look(addr, now),
-        };
-        &self.last.insert((addr, answer)).1
+        let known =
+            matches!(&self.last, Some((known, answer)) if *known == addr && now < answer.until);
+        if !known {
+            self.last = None;
+        }
+        let names = &self.names;
+        let (_, answer) = self
+            .last
+            .get_or_insert_with(|| (addr, names.look(addr.to_canonical(), now)));
+        answer
     }
+}
 
+impl PeerNames {
     fn look(&self, addr: IpAddr, now: Instant) -> Answer {
-        let known = self.names.table.find(addr);
+        let known = self.table.find(addr);
         if let Some(answer) = &known
             && now < answer.until
         {
             return answer.clone();
         }
-        let asked = match &self.names.questions {
+        let asked = match &self.questions {
             // A full channel is not an error: the name stays as it was, and is asked for in a second.
             Some(questions) => questions.try_send(addr).is_ok(),
             None => false,
@@ -303,7 +308,7 @@ mod tests {
         let (mut one, mut other) = (names.handle(), names.handle());
         let start = Instant::now();
         let mapped: IpAddr = "::ffff:10.9.0.2".parse().expect("an address");
-        assert_eq!(&*one.name(mapped, start), b"10.9.0.2");
+        assert_eq!(one.name(mapped, start), b"10.9.0.2");
         assert_eq!(one.full_name(PEER, start), None);
         assert_eq!(dones.recv().expect("one question"), PEER);
         answer.send("gate.example.com").expect("the resolver waits");
@@ -313,17 +318,14 @@ mod tests {
         assert_eq!(dones.recv().expect("the second question"), next);
 
         assert_eq!(
-            &*one.name(PEER, start),
+            one.name(PEER, start),
             b"10.9.0.2",
             "remembered for a second"
         );
-        assert_eq!(&*one.name(PEER, start + LOOK_AGAIN), b"gate");
-        assert_eq!(
-            other.full_name(PEER, start).as_deref(),
-            Some(&b"gate.example.com"[..])
-        );
+        assert_eq!(one.name(PEER, start + LOOK_AGAIN), b"gate");
+        assert_eq!(other.full_name(PEER, start), Some(&b"gate.example.com"[..]));
         // Old, but better than digits while it is asked for again.
-        assert_eq!(&*one.name(PEER, start + 2 * TTL), b"gate");
+        assert_eq!(one.name(PEER, start + 2 * TTL), b"gate");
     }
 
     #[test]
@@ -341,9 +343,9 @@ mod tests {
     fn with_n_a_peer_stays_in_digits() {
         let mut handle = PeerNames::numeric().handle();
         assert_eq!(
-            &*handle.name("::1".parse().expect("an address"), Instant::now()),
+            handle.name("::1".parse().expect("an address"), Instant::now()),
             b"::1"
         );
-        assert_eq!(&*handle.name(PEER, Instant::now()), b"10.9.0.2");
+        assert_eq!(handle.name(PEER, Instant::now()), b"10.9.0.2");
     }
 }

@@ -179,7 +179,7 @@ impl Shard {
         let name = list
             .needs_names()
             .then(|| self.names.full_name(peer.ip(), self.begun));
-        list.allows(peer, carrier, name.flatten().as_deref())
+        list.allows(peer, carrier, name.flatten())
     }
 
     /// Takes one datagram or frame through to the open blocks.
@@ -223,12 +223,11 @@ impl Shard {
         let pri = policy.admitted(message.pri(), peer == Peer::Kernel);
         tally.kern_remapped += u64::from(pri != message.pri());
         let message = message.with_pri(pri);
-        let name;
         let (peer_name, source) = match peer {
             Peer::Local | Peer::Kernel => (own_name, own_name),
             Peer::Remote(address) => {
-                name = names.name(address.ip(), *begun);
-                (&name[..], source.text(address.ip()))
+                let name = names.name(address.ip(), *begun);
+                (name, source.text(address.ip()))
             }
         };
         let claimed = if policy.hostname_from_message {

@@ -7,8 +7,6 @@
 //!
 //! A time zone's name is not interpreted: CST is five zones, so the receiver's own is as good a guess.
 
-use chrono::{DateTime, Datelike, NaiveDate, Timelike};
-
 use super::{Flag, Flags};
 
 /// When a message says it was made.
@@ -71,20 +69,21 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// What a clock at this offset shows; `None` outside the years 0 to 65535.
-    pub fn civil(self) -> Option<Civil> {
-        let local = self.seconds.checked_add(i64::from(self.offset))?;
-        let local = DateTime::from_timestamp(local, 0)?;
-        let small = |value: u32| u8::try_from(value).ok();
-        Some(Civil {
-            year: Some(u16::try_from(local.year()).ok()?),
-            month: small(local.month())?,
-            day: small(local.day())?,
-            hour: small(local.hour())?,
-            minute: small(local.minute())?,
-            second: small(local.second())?,
+    /// What a clock at this offset shows. Years before 0 and after 65535 are shown as these.
+    pub fn civil(self) -> Civil {
+        let local = self.seconds.saturating_add(i64::from(self.offset));
+        let of_day = u32::try_from(local.rem_euclid(DAY_SECS)).unwrap_or(0);
+        let small = |value: u32| u8::try_from(value).unwrap_or(0);
+        let (year, month, day) = date_of(local.div_euclid(DAY_SECS));
+        Civil {
+            year: Some(year),
+            month,
+            day,
+            hour: small(of_day / 3600),
+            minute: small(of_day / 60 % 60),
+            second: small(of_day % 60),
             micros: self.micros,
-        })
+        }
     }
 }
 
@@ -127,18 +126,62 @@ impl Civil {
 
     /// Seconds since 1970-01-01T00:00:00 on the same clock. Without a year, of the year 0.
     pub fn seconds(self) -> i64 {
-        let year = i32::from(self.year.unwrap_or_default());
-        // In range by construction; a day that does not exist gives the epoch and no panic.
-        NaiveDate::from_ymd_opt(year, u32::from(self.month), u32::from(self.day))
-            .and_then(|date| {
-                date.and_hms_opt(
-                    u32::from(self.hour),
-                    u32::from(self.minute),
-                    u32::from(self.second),
-                )
-            })
-            .map_or(0, |time| time.and_utc().timestamp())
+        let days = days_to(self.year.unwrap_or_default(), self.month, self.day);
+        let of_day = u32::from(self.hour)
+            .wrapping_mul(3600)
+            .wrapping_add(u32::from(self.minute).wrapping_mul(60))
+            .wrapping_add(u32::from(self.second));
+        days.wrapping_mul(DAY_SECS).wrapping_add(of_day.into())
     }
+}
+
+const DAY_SECS: i64 = 24 * 60 * 60;
+
+/// Days from the first of March of the year 0, where years begin for this purpose, to 1970-01-01.
+const EPOCH: i64 = 719_468;
+
+/// The days of 400 years, after which the calendar repeats.
+const ERA: i64 = 146_097;
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar, negative before. chrono asks tables, and
+/// needs several times as long; a message with an offset needs this and [`date_of`].
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the arguments are small, and so is all that is made of them"
+)]
+fn days_to(year: u16, month: u8, day: u8) -> i64 {
+    let (year, month) = (i64::from(year), i64::from(month));
+    // Years that begin in March have their leap day at the end, and months of 153 days by fives.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * month + 2) / 5 + i64::from(day) - 1;
+    era * ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH
+}
+
+/// Year, month and day, so many days after 1970-01-01. Years before 0 and after 65535 become these.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the number of days is clamped first"
+)]
+fn date_of(days: i64) -> (u16, u8, u8) {
+    let days = days.clamp(-1_000_000, 30_000_000) + EPOCH;
+    let (era, of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let year = (era * 400 + year + next).clamp(0, u16::MAX.into());
+    let small = |value: i64| u8::try_from(value).unwrap_or(1);
+    (u16::try_from(year).unwrap_or(0), small(month), small(day))
 }
 
 /// RFC 3164 clocks may run ahead by this much before a date is taken for last year's.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test may overflow")]
 
+use chrono::{DateTime, Datelike, NaiveDate};
 use proptest::prelude::*;
 
 use super::*;
@@ -96,7 +97,26 @@ fn a_clock_without_a_zone_shows_the_receivers_time() {
     let civil = Civil { year: None, ..NOW };
     let moment = Timestamp::Civil(civil).resolve(NOW, |_| 3600);
     assert_eq!(moment.seconds, NOW.seconds() - 3600);
-    assert_eq!(moment.civil(), Some(NOW));
+    assert_eq!(moment.civil(), NOW);
+}
+
+#[test]
+fn the_calendar_is_the_gregorian_one_as_chrono_has_it() {
+    let first = NaiveDate::from_ymd_opt(0, 1, 1).expect("a date");
+    let epoch = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a date");
+    for date in first.iter_days().take_while(|date| date.year() < 10_000) {
+        let (year, month, day) = (date.year(), date.month(), date.day());
+        let same = (
+            u16::try_from(year).expect("small"),
+            u8::try_from(month).expect("small"),
+            u8::try_from(day).expect("small"),
+        );
+        let days = date.signed_duration_since(epoch).num_days();
+        assert_eq!(days_to(same.0, same.1, same.2), days, "{date}");
+        assert_eq!(date_of(days), same, "{date}");
+    }
+    assert_eq!(date_of(i64::MIN).0, 0);
+    assert_eq!(date_of(i64::MAX).0, u16::MAX);
 }
 
 proptest! {
