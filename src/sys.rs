@@ -141,12 +141,38 @@ fn text(field: &[libc::c_char]) -> OsString {
     OsString::from_vec(octets.take_while(|octet| *octet != 0).collect())
 }
 
-/// Gives the calling thread the lowest priority, as nice(1) 19. Best effort.
-pub fn lower_priority() {
+/// Gives the calling thread this nice value (setpriority(2)): from -20, the most urgent, to 19. Best effort:
+/// below its own it needs CAP_SYS_NICE.
+pub fn set_nice(value: i32) {
     // SAFETY: setpriority(2) takes integers only; 0 is the calling thread.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        libc::setpriority(libc::PRIO_PROCESS, 0, value);
     }
+}
+
+/// How many datagrams the kernel dropped since a socket was made, since its receive buffer was full or their
+/// checksum wrong (`SO_MEMINFO`, sock(7)): a count that wraps. `None` if the system does not tell.
+///
+/// It is the same count as `SO_RXQ_OVFL` sends along, without a control message for each datagram.
+pub fn dropped_datagrams(socket: BorrowedFd<'_>) -> Option<u32> {
+    /// How many figures the kernel may give (linux/sock_diag.h), and which of them it is.
+    const FIGURES: usize = 9;
+    const DROPS: usize = 8;
+    let mut figures = [0_u32; FIGURES];
+    let mut length = libc::socklen_t::try_from(size_of_val(&figures)).ok()?;
+    // SAFETY: the descriptor is borrowed, thus open; the kernel writes at most `length` octets to `figures`,
+    // and how many to `length`; both outlive the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            figures.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let whole = usize::try_from(length).ok()? >= size_of_val(&figures);
+    (status == 0 && whole).then(|| figures[DROPS])
 }
 
 /// How many octets wait to be read from a pipe; `None` if the system does not tell.

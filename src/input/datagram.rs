@@ -7,15 +7,13 @@
 use std::array;
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
-};
+use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg};
 
 use super::acl::{AccessList, Carrier};
 use super::bell::Bell;
@@ -24,9 +22,17 @@ use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
 use crate::report::Seldom;
+use crate::sys::{dropped_datagrams, set_nice};
 
 /// Datagrams for each system call. More only cost cache (measured).
 const BATCH: usize = 32;
+
+/// While the queue never empties, what the kernel dropped is asked for once in so many batches.
+const LOOK: u32 = 64;
+
+/// What a drain thread does cannot wait, and what all others do can: the kernel's buffers end, and ours are
+/// larger. As nice(1).
+const URGENT: i32 = -10;
 
 /// Room for one datagram: enough to see whether the message limit falls into a character, and whether
 /// only a line feed is past it.
@@ -69,6 +75,7 @@ pub enum Origin {
 impl Drain {
     /// Receives until the bell says stop, whatever happens: a socket that nobody reads hangs its senders.
     pub fn run(mut self) {
+        set_nice(URGENT);
         while catch_unwind(AssertUnwindSafe(|| self.drain())).is_err() {
             self.shard.hand_over_by_force();
         }
@@ -76,18 +83,22 @@ impl Drain {
 
     fn drain(&mut self) {
         let mut buffer = vec![0; BATCH * SLOT];
-        let mut headers = self.headers();
+        let mut headers = MultiHeaders::preallocate(BATCH, None);
+        let mut batches = 0_u32;
         let mut tally = Tally::default();
         let mut last_call = None;
         loop {
-            if matches!(self.origin, Origin::Network { .. }) {
-                // The kernel shortens the room for control messages to what it used, and nix leaves it so.
-                headers = self.headers();
-            }
             match self.receive(&mut buffer, &mut headers, &mut tally) {
-                Ok(()) => self.shard.after_datagrams(),
+                Ok(()) => {
+                    self.shard.after_datagrams();
+                    batches = batches.wrapping_add(1);
+                    if batches.is_multiple_of(LOOK) {
+                        self.look_for_drops();
+                    }
+                }
                 Err(Errno::EAGAIN) => {
                     self.shard.before_sleep();
+                    self.look_for_drops();
                     if last_call.is_some() {
                         return;
                     }
@@ -105,17 +116,16 @@ impl Drain {
             }
             if last_call.is_some_and(|end| Instant::now() >= end) {
                 self.shard.before_sleep();
+                self.look_for_drops();
                 return;
             }
         }
     }
 
-    fn headers(&self) -> MultiHeaders<SockaddrStorage> {
-        let control = match self.origin {
-            Origin::Local => None,
-            Origin::Network { .. } => Some(nix::cmsg_space!(u32)),
-        };
-        MultiHeaders::preallocate(BATCH, control)
+    fn look_for_drops(&mut self) {
+        if let Origin::Network { overflow, .. } = &mut self.origin {
+            overflow.look(self.socket.as_fd(), &self.counters);
+        }
     }
 
     fn receive(
@@ -148,9 +158,6 @@ impl Drain {
             shard.take(octets, cut, peer, tally);
         }
         tally.count(counters);
-        if let Origin::Network { overflow, .. } = origin {
-            overflow.report(counters);
-        }
         Ok(())
     }
 }
@@ -162,15 +169,9 @@ impl Origin {
         datagram: &RecvMsg<'_, '_, SockaddrStorage>,
         shard: &mut Shard,
     ) -> Option<Peer> {
-        let Self::Network {
-            gate,
-            denials,
-            overflow,
-        } = self
-        else {
+        let Self::Network { gate, denials, .. } = self else {
             return Some(Peer::Local);
         };
-        overflow.look(datagram);
         let address = datagram.address.as_ref().and_then(socket_address)?;
         if shard.admits(gate, address, Carrier::Udp) {
             return Some(Peer::Remote(address));
@@ -193,13 +194,12 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
-/// What the kernel dropped because the receive buffer was full (`SO_RXQ_OVFL`).
+/// What the kernel dropped because the receive buffer was full.
 #[derive(Debug)]
 pub struct Overflow {
     name: String,
     /// The kernel's own count, which wraps.
     seen: u32,
-    fresh: u64,
     complaint: Seldom,
 }
 
@@ -209,26 +209,19 @@ impl Overflow {
         Self {
             name,
             seen: 0,
-            fresh: 0,
             complaint: Seldom::default(),
         }
     }
 
-    fn look(&mut self, datagram: &RecvMsg<'_, '_, SockaddrStorage>) {
-        let Ok(mut messages) = datagram.cmsgs() else {
-            return;
-        };
-        if let Some(ControlMessageOwned::RxqOvfl(counter)) = messages.next() {
-            self.fresh += u64::from(counter.wrapping_sub(self.seen));
-            self.seen = counter;
-        }
-    }
-
-    fn report(&mut self, counters: &InputCounters) {
-        if self.fresh == 0 {
+    /// Asks the kernel, counts, and says so.
+    fn look(&mut self, socket: BorrowedFd<'_>, counters: &InputCounters) {
+        let dropped = dropped_datagrams(socket).unwrap_or(self.seen);
+        if dropped == self.seen {
             return;
         }
-        counters.kernel_dropped.add(std::mem::take(&mut self.fresh));
+        let fresh = dropped.wrapping_sub(self.seen);
+        self.seen = dropped;
+        counters.kernel_dropped.add(fresh.into());
         self.complaint.warn(|| {
             format!(
                 "kernel dropped {} datagrams on {} so far: receive buffer full; raise net.core.rmem_max",

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, getsockname, setsockopt, socket,
-    sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt, setsockopt,
+    socket, sockopt,
 };
 
 /// A burst of 100,000 datagrams fits into this receive buffer.
@@ -34,13 +34,27 @@ pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     }
-    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let bound: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    report_short_buffer(&socket, address);
     let port = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
         (Some(v4), _) => v4.port(),
         (None, Some(v6)) => v6.port(),
         (None, None) => address.port(),
     };
     Ok((socket, SocketAddr::new(address.ip(), port)))
+}
+
+/// Says so where the kernel keeps the receive buffer small: a burst will be lost there.
+fn report_short_buffer(socket: &OwnedFd, address: SocketAddr) {
+    // The kernel doubles what it was asked for, and tells that.
+    let got = getsockopt(socket, sockopt::RcvBuf).unwrap_or(0) / 2;
+    if got < RECEIVE_BUFFER {
+        tracing::info!(
+            "udp://{address}: receive buffer is {} KiB, not {} MiB: \
+             raise net.core.rmem_max, or start with CAP_NET_ADMIN",
+            got / 1024,
+            RECEIVE_BUFFER >> 20
+        );
+    }
 }

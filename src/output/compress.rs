@@ -86,7 +86,7 @@ impl Compressor {
     }
 
     fn run(&self) {
-        crate::sys::lower_priority();
+        crate::sys::set_nice(19);
         while let Some(series) = self.next() {
             if let Err(error) = self.compress(&series) {
                 let path = series.path();
