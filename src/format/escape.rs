@@ -25,25 +25,37 @@ const PIECE: usize = 32;
 /// Appends `octets`, escaped.
 pub(super) fn push_escaped(out: &mut BytesMut, mut octets: &[u8], escape: Escape) {
     loop {
-        let plain = plain_prefix(octets, escape);
-        let (head, rest) = octets.split_at(plain);
-        out.extend_from_slice(head);
-        let Some(first) = rest.first() else { return };
-        let (length, visible) = if first.is_ascii() {
+        let (shown, after) = octets.split_at(plain_prefix(octets, escape));
+        out.extend_from_slice(shown);
+        if after.is_empty() {
+            return;
+        }
+        octets = push_odd(out, after, escape);
+    }
+}
+
+/// Appends what is at the front up to the next printable ASCII, escaped; returns what follows.
+fn push_odd<'a>(out: &mut BytesMut, octets: &'a [u8], escape: Escape) -> &'a [u8] {
+    let (mut shown, mut end) = (0, 0);
+    while let Some(first) = octets.get(end) {
+        let (length, visible) = if !first.is_ascii() {
+            character(&octets[end..])
+        } else if is_odd(*first, escape) {
             (1, false)
         } else {
-            character(rest)
+            break;
         };
-        let (odd, after) = rest.split_at(length);
-        if visible {
-            out.extend_from_slice(odd);
-        } else {
-            for octet in odd {
+        if !visible {
+            out.extend_from_slice(&octets[shown..end]);
+            for octet in &octets[end..end + length] {
                 push_octet(out, *octet, escape);
             }
+            shown = end + length;
         }
-        octets = after;
+        end += length;
     }
+    out.extend_from_slice(&octets[shown..end]);
+    &octets[end..]
 }
 
 /// Appends `octets` with LF and NUL escaped, which line framing could not carry.
@@ -57,51 +69,54 @@ pub(super) fn push_line_safe(out: &mut BytesMut, mut octets: &[u8]) {
     out.extend_from_slice(octets);
 }
 
-/// How many octets at the front are printable ASCII or TAB.
-fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
+/// Whether an octet is no printable ASCII and no TAB, or is to be escaped all the same.
+#[inline]
+fn is_odd(octet: u8, escape: Escape) -> bool {
     // NUL is odd already, so that the other styles compare with something that changes nothing.
     let also_odd = if escape == Escape::Lossless { b'#' } else { 0 };
-    let odd =
-        |octet: u8| u8::from((octet < b' ' && octet != b'\t') || octet > b'~' || octet == also_odd);
-    // No early exit within a piece: that is what lets the compiler use vectors.
-    let is_plain = |piece: &&[u8]| piece.iter().fold(0, |any, octet| any | odd(*octet)) == 0;
+    // No early exit: that is what lets the compiler use vectors.
+    (octet < b' ') & (octet != b'\t') | (octet > b'~') | (octet == also_odd)
+}
+
+/// How many octets at the front are printable ASCII or TAB.
+fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
+    let is_plain = |piece: &&[u8]| {
+        let odd = piece
+            .iter()
+            .fold(false, |any, octet| any | is_odd(*octet, escape));
+        !odd
+    };
     let start = octets.chunks_exact(PIECE).take_while(is_plain).count() * PIECE;
     let rest = &octets[start..];
-    start
-        + rest
-            .iter()
-            .position(|octet| odd(*octet) != 0)
-            .unwrap_or(rest.len())
-}
-
-/// The length of the character at the front, and whether a reader may see it as it is.
-fn character(octets: &[u8]) -> (usize, bool) {
-    let length = match octets.first() {
-        Some(0xc2..=0xdf) => 2,
-        Some(0xe0..=0xef) => 3,
-        Some(0xf0..=0xf4) => 4,
-        _ => return (1, false),
-    };
-    let decoded = octets
-        .get(..length)
-        .and_then(|octets| std::str::from_utf8(octets).ok());
-    match decoded.and_then(|text| text.chars().next()) {
-        Some(character) => (length, !acts_on_reader(character)),
-        None => (1, false),
+    // What is left at the end is less than a piece: the last piece overlaps the one before it.
+    if rest.len() < PIECE
+        && octets
+            .last_chunk::<PIECE>()
+            .is_some_and(|last| is_plain(&&last[..]))
+    {
+        return octets.len();
     }
+    let odd = rest.iter().position(|octet| is_odd(*octet, escape));
+    start + odd.unwrap_or(rest.len())
 }
 
-/// C1 controls, line separators, and bidi controls (Unicode TR 9 and UTS 55).
-fn acts_on_reader(character: char) -> bool {
-    matches!(
-        character,
-        '\u{80}'..='\u{9f}'
-            | '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-    )
+/// The length of the character at the front, which is not ASCII, and whether a reader may see it as it is.
+fn character(octets: &[u8]) -> (usize, bool) {
+    match octets {
+        // C1 controls, U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: line separators, and
+        // what turns the direction of writing (Unicode TR 9 and UTS 55).
+        [0xc2, 0x80..=0x9f, ..] | [0xd8, 0x9c, ..] => (2, false),
+        [0xe2, 0x80, 0x8e | 0x8f | 0xa8..=0xae, ..] | [0xe2, 0x81, 0xa6..=0xa9, ..] => (3, false),
+        // RFC 3629 4.
+        [0xc2..=0xdf, 0x80..=0xbf, ..] => (2, true),
+        [0xe0, 0xa0..=0xbf, 0x80..=0xbf, ..]
+        | [0xed, 0x80..=0x9f, 0x80..=0xbf, ..]
+        | [0xe1..=0xec | 0xee | 0xef, 0x80..=0xbf, 0x80..=0xbf, ..] => (3, true),
+        [0xf0, 0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
+        | [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
+        | [0xf4, 0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..] => (4, true),
+        _ => (1, false),
+    }
 }
 
 fn push_octet(out: &mut BytesMut, octet: u8, escape: Escape) {
@@ -196,6 +211,43 @@ mod tests {
             }
         }
         out
+    }
+
+    /// C1 controls, line separators, and bidi controls.
+    fn acts_on_reader(character: char) -> bool {
+        matches!(
+            character,
+            '\u{80}'..='\u{9f}'
+                | '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
+    }
+
+    #[test]
+    fn rfc3629_4_every_character_is_told_from_what_is_none() {
+        let mut text = [0; 4];
+        for character in '\u{80}'..=char::MAX {
+            let octets = character.encode_utf8(&mut text).as_bytes();
+            let visible = !acts_on_reader(character);
+            assert_eq!(
+                super::character(octets),
+                (octets.len(), visible),
+                "{character:?}"
+            );
+        }
+        for first in 0x80..=0xff {
+            for second in 0..=0xff {
+                for rest in [[0x80, 0x80], [0xbf, 0xbf], [0x7f, 0x80], [0x80, 0xc0]] {
+                    let octets = [first, second, rest[0], rest[1]];
+                    let valid = octets.utf8_chunks().next().expect("not empty").valid();
+                    let length = valid.chars().next().map_or(1, char::len_utf8);
+                    assert_eq!(super::character(&octets).0, length, "{octets:x?}");
+                }
+            }
+        }
     }
 
     proptest! {
