@@ -17,6 +17,7 @@ mod filters;
 mod formats;
 mod forward;
 mod hostile;
+mod kernel;
 mod lifecycle;
 mod order;
 mod privileged;
