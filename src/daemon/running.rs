@@ -136,6 +136,7 @@ impl Running {
             Event::Reload => self.reload(pid_file),
             Event::Count => self.count(),
             Event::Rotate => self.outputs.order(|| Change::Rotate),
+            Event::HalfMark => self.live.load().watch(),
             Event::Mark => self.internal.mark(),
             Event::Stop(_) => {}
         }

@@ -139,7 +139,7 @@ impl RoutingTable {
     }
 
     /// Calls `pick` for the lane of every rule that takes this message, in file order, up to the first
-    /// that stands in a quick block.
+    /// that stands in a quick block. A mark is left out where something came since [`Self::watch`].
     pub fn route(
         &self,
         message: &Message<'_>,
@@ -155,7 +155,8 @@ impl RoutingTable {
         for id in &self.candidates[range.start as usize..range.end as usize] {
             let rule = &self.rules[*id as usize];
             if rule.filter.is_empty() || rule.filter.accepts(message, scene) {
-                if local || !rule.local_only {
+                let lives = || self.lanes[rule.lane.index()].inbox.was_quiet();
+                if (local || !rule.local_only) && (class == Class::Message || lives()) {
                     pick(rule.lane);
                 }
                 match rule.then {
@@ -164,6 +165,11 @@ impl RoutingTable {
                 }
             }
         }
+    }
+
+    /// From now on an output that something comes to needs no mark: it shows that we live.
+    pub fn watch(&self) {
+        self.lanes.iter().for_each(|lane| lane.inbox.watch());
     }
 
     /// The lanes, by [`LaneId`].
@@ -252,6 +258,52 @@ mod tests {
             taken.push(lane.index());
         });
         taken
+    }
+
+    #[test]
+    fn an_output_that_got_something_since_half_time_gets_no_mark() {
+        let loaded = config::parse_files(&[("t", "*.* /0\nmark.* /1\n")]);
+        let (busy, _busy) = inbox::inbox("busy".into(), 1, Arc::default());
+        let (calm, _calm) = inbox::inbox("calm".into(), 1, Arc::default());
+        let lane = |inbox: &Inbox| Lane {
+            inbox: inbox.clone(),
+            template: Template {
+                layout: Layout::Traditional,
+                escaping: Escaping::Text(Escape::Octal),
+            },
+            local_only: false,
+        };
+        let lanes = vec![lane(&busy), lane(&calm)];
+        let lane_of = |rule| Some(LaneId::from(rule));
+        let table = RoutingTable::compile(&loaded.config, lanes, lane_of, Policy::default());
+        let marked = || {
+            let message = Message::parse(b"<46>m: -- MARK --", Sender::Local { hostname: b"h" });
+            let scene = Scene {
+                hostname: b"h",
+                source: b"h",
+                own_name: b"h",
+            };
+            let mut marked = Vec::new();
+            table.route(&message, scene, true, Class::Mark, |lane| {
+                marked.push(lane.index());
+            });
+            marked
+        };
+        let write = || {
+            let mut block = crate::block::Block::default();
+            block.push(MARK, |octets| {
+                octets.extend_from_slice(b"x\n");
+                0
+            });
+            busy.force(&mut block);
+        };
+        assert_eq!(marked(), [0, 1]);
+        write();
+        assert_eq!(marked(), [1]);
+        table.watch();
+        assert_eq!(marked(), [0, 1]);
+        write();
+        assert_eq!(marked(), [1]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod forward;
 mod hostile;
 mod kernel;
 mod lifecycle;
+mod marks;
 mod order;
 mod privileged;
 mod real_input;

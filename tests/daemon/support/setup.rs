@@ -103,11 +103,13 @@ impl Setup {
         command.arg("-f").arg(self.path("syslog.conf"));
         command.arg("-p").arg(self.path("log.sock"));
         command.arg("-P").arg(self.path("syslogd.pid"));
-        command.arg("-n");
+        // Long where a family of daemon has no such letter.
+        command.arg("--no-dns");
         if self.kernel_log {
-            command.arg("-l").arg("-C").arg(self.path("kmsg.position"));
+            command.arg("--keep-console");
+            command.arg("--kmsg-cache").arg(self.path("kmsg.position"));
         } else {
-            command.arg("-K");
+            command.arg("--no-kernel-log");
         }
         for listen in &self.listens {
             command.args(["--listen", listen]);
