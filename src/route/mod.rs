@@ -84,7 +84,8 @@ pub struct RoutingTable {
 #[derive(Debug)]
 struct Rule {
     filter: Filter,
-    lane: LaneId,
+    /// `None` for a rule that is left out and ends the search all the same.
+    lane: Option<LaneId>,
     local_only: bool,
     then: Then,
 }
@@ -100,14 +101,15 @@ impl RoutingTable {
         lane_of: impl Fn(usize) -> Option<LaneId>,
         policy: Policy,
     ) -> Self {
-        let kept = config.rules.iter().enumerate();
-        let kept: Vec<_> = kept
-            .filter_map(|(index, rule)| Some((rule, lane_of(index)?)))
+        let all = config.rules.iter().enumerate();
+        let kept: Vec<_> = all
+            .map(|(index, rule)| (rule, lane_of(index)))
+            .filter(|(rule, lane)| lane.is_some() || rule.then == Then::Stop)
             .collect();
         let rules = kept.iter().map(|(rule, lane)| Rule {
             filter: Filter::new(&rule.conditions),
             lane: *lane,
-            local_only: lanes[lane.index()].local_only,
+            local_only: lane.is_some_and(|lane| lanes[lane.index()].local_only),
             then: rule.then,
         });
         let rules: Box<[Rule]> = rules.collect();
@@ -155,9 +157,12 @@ impl RoutingTable {
         for id in &self.candidates[range.start as usize..range.end as usize] {
             let rule = &self.rules[*id as usize];
             if rule.filter.is_empty() || rule.filter.accepts(message, scene) {
-                let lives = || self.lanes[rule.lane.index()].inbox.was_quiet();
-                if (local || !rule.local_only) && (class == Class::Message || lives()) {
-                    pick(rule.lane);
+                let quiet = |lane: LaneId| self.lanes[lane.index()].inbox.was_quiet();
+                if let Some(lane) = rule.lane
+                    && (local || !rule.local_only)
+                    && (class == Class::Message || quiet(lane))
+                {
+                    pick(lane);
                 }
                 match rule.then {
                     Then::Continue => {}
