@@ -21,11 +21,12 @@ const OWN_NAME: &[u8] = b"LogHost";
 
 /// A table with a lane for each rule, so that a lane tells which rule picked it.
 fn compile(config: &Config, local_only: impl Fn(usize) -> bool) -> RoutingTable {
-    compile_kept(config, local_only, |_| true)
+    compile_with(config, Policy::default(), local_only, |_| true)
 }
 
-fn compile_kept(
+fn compile_with(
     config: &Config,
+    policy: Policy,
     local_only: impl Fn(usize) -> bool,
     kept: impl Fn(usize) -> bool,
 ) -> RoutingTable {
@@ -41,7 +42,7 @@ fn compile_kept(
         config,
         (0..config.rules.len()).map(lane).collect(),
         |rule| kept(rule).then(|| LaneId::from(rule)),
-        Policy::default(),
+        policy,
     )
 }
 
@@ -273,12 +274,13 @@ proptest! {
         let loaded = config::parse_files_as(dialect.into(), &named);
         prop_assert!(!loaded.has_errors(), "{:?}\n{}\n{:?}", dialect, a, loaded.diagnostics);
         let rules = &loaded.config.rules;
-        let table = compile_kept(
+        let table = compile_with(
             &loaded.config,
+            Policy::default(),
             |rule| bit(local_only, rule),
             |rule| !bit(left_out, rule),
         );
-        let scene = Scene { hostname: host.as_bytes(), source: source.as_bytes(), own_name: OWN_NAME };
+        let scene = Scene { hostname: host.as_bytes(), source: source.as_bytes(), own_name: OWN_NAME, program: None };
         let agree = |message: &Message<'_>, class| {
             let mut want = naive::route(rules, message, scene, class);
             want.retain(|rule| !bit(left_out, *rule) && (local || !bit(local_only, *rule)));
@@ -401,6 +403,7 @@ fn assert_takes(text: &str, cases: &[(&str, &str, &[usize])]) {
             hostname: host.as_bytes(),
             source: b"192.0.2.17",
             own_name: OWN_NAME,
+            program: None,
         };
         let message = Message::parse(octets.as_bytes(), Sender::Remote);
         let got = picked(&table, &message, scene, true, Class::Message);
@@ -440,6 +443,33 @@ fn a_host_block_compares_whole_names_without_regard_to_case() {
             (SSHD, "gamma", &[1, 3]),
         ],
     );
+}
+
+#[test]
+fn a_host_block_may_name_a_host_with_a_domain_that_lines_do_not_show() {
+    let text = "+web.example.org\n*.* /0\n-WEB.Example.org\n*.* /1\n+web.example.net\n*.* /2\n";
+    let loaded = config::parse_str("a.conf", text);
+    let policy = Policy {
+        domains: vec![String::new(), "example.org".to_owned()],
+        ..Policy::default()
+    };
+    let table = compile_with(&loaded.config, policy, |_| false, |_| true);
+    let message = Message::parse(SSHD.as_bytes(), Sender::Remote);
+    for (host, want) in [
+        ("web", &[0][..]),
+        ("Web.example.org", &[0]), // as the message claims, with -H
+        ("web.example.net", &[1, 2]),
+        ("mail", &[1]),
+    ] {
+        let scene = Scene {
+            hostname: host.as_bytes(),
+            source: b"192.0.2.17",
+            own_name: OWN_NAME,
+            program: None,
+        };
+        let got = picked(&table, &message, scene, true, Class::Message);
+        assert_eq!(got, want, "{host}");
+    }
 }
 
 #[test]
@@ -526,6 +556,7 @@ fn lanes_for_local_messages_are_closed_to_the_network() {
         hostname: b"alpha",
         source: b"192.0.2.17",
         own_name: OWN_NAME,
+        program: None,
     };
     let message = Message::parse(SSHD.as_bytes(), Sender::Remote);
     for (local, want) in [(true, &[0, 1, 2][..]), (false, &[0, 2])] {
@@ -547,6 +578,7 @@ fn marks_go_where_a_selector_names_them_and_nowhere_by_their_pri() {
         hostname: OWN_NAME,
         source: OWN_NAME,
         own_name: OWN_NAME,
+        program: None,
     };
     let message = Message::parse(b"<46>-- MARK --", Sender::Remote);
     for (class, want) in [(Class::Mark, &[0, 1][..]), (Class::Message, &[1, 2, 5])] {
@@ -592,6 +624,7 @@ fn a_quick_block_ends_the_search_for_table_and_walk_alike() {
             hostname: host.as_bytes(),
             source: b"192.0.2.17",
             own_name: OWN_NAME,
+            program: None,
         };
         let message = Message::parse(octets.as_bytes(), Sender::Remote);
         let got = picked(&table, &message, scene, true, Class::Message);

@@ -20,6 +20,7 @@ use super::peer::{PeerHandle, PeerNames};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
 use crate::message::{self, Flag, Message, Sender};
+use crate::pri::Facility;
 use crate::route::filter::Scene;
 use crate::route::inbox::Inbox;
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
@@ -235,10 +236,14 @@ impl Shard {
         } else {
             None
         };
+        let is_kernels = peer == Peer::Kernel && pri.facility() == Facility::Kern;
         let scene = Scene {
             hostname: claimed.unwrap_or(peer_name),
             source,
             own_name,
+            program: (is_kernels && policy.kernel_programs)
+                .then(|| tag(message.msg()))
+                .flatten(),
         };
         let local = !matches!(peer, Peer::Remote(_));
         let fate = lanes.deliver(&message, scene, local, class, *received);
@@ -310,6 +315,13 @@ impl Shard {
         self.opened
             .is_some_and(|opened| self.received.since(opened) >= LATEST)
     }
+}
+
+/// The tag that a text of the kernel begins with: `ipfw` of `ipfw: 100 Deny`.
+fn tag(text: &[u8]) -> Option<&[u8]> {
+    let ends = |octet: &u8| !octet.is_ascii_alphanumeric() && !b"_-/".contains(octet);
+    let (name, rest) = text.split_at_checked(text.iter().position(ends)?)?;
+    (!name.is_empty() && rest.starts_with(b": ")).then_some(name)
 }
 
 /// How long datagram senders may be kept waiting: 100 ms at a time, a second in a minute

@@ -65,6 +65,10 @@ pub struct Policy {
     pub keep_kern: bool,
     /// `-T`: lines show reception time.
     pub always_received: bool,
+    /// The domains that hosts are shown without, in lower case.
+    pub domains: Vec<String>,
+    /// A program block takes what the kernel's text begins with for its program (FreeBSD).
+    pub kernel_programs: bool,
 }
 
 /// The rules, compiled, with the lanes that they lead to.
@@ -107,7 +111,7 @@ impl RoutingTable {
             .filter(|(rule, lane)| lane.is_some() || rule.then == Then::Stop)
             .collect();
         let rules = kept.iter().map(|(rule, lane)| Rule {
-            filter: Filter::new(&rule.conditions),
+            filter: Filter::new(&rule.conditions, &policy.domains),
             lane: *lane,
             local_only: lane.is_some_and(|lane| lanes[lane.index()].local_only),
             then: rule.then,
@@ -257,6 +261,7 @@ mod tests {
             hostname: b"h",
             source: b"h",
             own_name: b"h",
+            program: None,
         };
         let mut taken = Vec::new();
         table.route(&message, scene, local, Class::Message, |lane| {
@@ -287,6 +292,7 @@ mod tests {
                 hostname: b"h",
                 source: b"h",
                 own_name: b"h",
+                program: None,
             };
             let mut marked = Vec::new();
             table.route(&message, scene, true, Class::Mark, |lane| {

@@ -32,6 +32,12 @@ impl Kernel {
     }
 }
 
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        std::fs::remove_file("/dev/kmsg").expect("it is ours");
+    }
+}
+
 /// When a line of the form of RFC 5424 says that it was sent.
 fn time_of(line: &str) -> SystemTime {
     let stamp = line.split(' ').next().unwrap_or_default();
@@ -124,4 +130,30 @@ fn fragments_are_one_line_and_none_waits_for_what_never_comes() {
         daemon.counters().input("/dev/kmsg")["received"] == 6
     });
     daemon.finish();
+}
+
+#[test]
+fn on_freebsd_a_program_block_takes_the_tag_of_the_kernels_text() {
+    if !is_inside("kernel::on_freebsd_a_program_block_takes_the_tag_of_the_kernels_text") {
+        return;
+    }
+    let config = "!ipfw\n*.*\t{dir}/ipfw\n!kernel\n*.*\t{dir}/kernel\n!*\n*.*\t{dir}/all\n";
+    for (family, ipfw, rest) in [("freebsd", 2, 2), ("sysklogd", 1, 3)] {
+        let mut kernel = Kernel::new();
+        let setup = Setup::new(config).arguments(&["--compat", family]);
+        let daemon = setup.kernel_log().start();
+        daemon.unix("<13>ipfw: a process");
+        daemon.file("ipfw").wait_for("a process");
+        kernel.says(&[
+            "6,1,0,-;ipfw: 100 Deny",
+            "6,2,0,-;usb 1-1: new device",
+            "6,3,0,-;no tag",
+        ]);
+        let line = daemon.file("all").wait_for("no tag");
+        assert!(line.ends_with(" kernel: no tag"), "{line}");
+        daemon.quiet();
+        let lines = |file: &str| daemon.file(file).lines().len();
+        assert_eq!((lines("ipfw"), lines("kernel")), (ipfw, rest), "{family}");
+        daemon.finish();
+    }
 }

@@ -121,8 +121,9 @@ fn another_host_name_is_read_on_sighup() {
         return;
     }
     let rename = r#"echo first.example.org > /proc/sys/kernel/hostname && exec "$0" "$@""#;
-    let setup =
-        Setup::new("user.*\t{dir}/all\n+@\nuser.*\t{dir}/ours\n+second\nuser.*\t{dir}/second\n");
+    let setup = Setup::new(
+        "user.*\t{dir}/all\n+@\nuser.*\t{dir}/ours\n+Second.Example.org\nuser.*\t{dir}/second\n",
+    );
     let daemon = setup
         .wrapper(&["unshare", "--uts", "sh", "-c", rename])
         .start();
