@@ -102,9 +102,10 @@ fn severity(dialect: Dialect) -> impl Strategy<Value = String> {
         Dialect::Inetutils | Dialect::Busybox | Dialect::Sysklogd1 => &["", "=", "!", "!="],
         Dialect::Openbsd => &[""],
     };
-    let others: &[&str] = match dialect {
-        Dialect::Openbsd => &["panic", "error", "warn", "INFO"],
-        _ => &["panic", "error", "warn", "INFO", "7", "0"],
+    let others: &[&str] = if dialect == Dialect::Openbsd {
+        &["panic", "error", "warn", "INFO"]
+    } else {
+        &["panic", "error", "warn", "INFO", "7", "0"]
     };
     let whole: &[&str] = if dialect.is_bsd() {
         &["*", "none"]

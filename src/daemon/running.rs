@@ -26,7 +26,7 @@ use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::output::Surroundings;
 use crate::route::inbox::Change;
-use crate::route::{Policy, RoutingTable};
+use crate::route::{KernelProgram, Policy, RoutingTable};
 
 /// How long outputs may take at the end.
 const LAST_CALL: Duration = Duration::from_secs(5);
@@ -301,7 +301,11 @@ fn policy(arguments: &Arguments, host: &HostName) -> Policy {
         domains: domains(arguments, host)
             .map(|domain| domain.trim_matches('.').to_ascii_lowercase())
             .collect(),
-        kernel_programs: arguments.compat == Dialect::Freebsd,
+        kernel_program: if arguments.compat == Dialect::Freebsd {
+            KernelProgram::Tag
+        } else {
+            KernelProgram::Kernel
+        },
     }
 }
 

@@ -69,12 +69,11 @@ impl Fragments {
     /// Puts a fragment behind the line that it goes on with; false if there is none.
     fn join(&mut self, record: &KernelRecord<'_>) -> bool {
         let continued = match (record.fragment, record.caller) {
-            (Fragment::No, _) => None,
+            (Fragment::No, _) | (Fragment::Begun, None) => None,
             (Fragment::Begun | Fragment::Continued, Some(_)) => {
                 let mut latest = self.lines.iter_mut().rev();
                 latest.find(|line| line.record.caller == record.caller)
             }
-            (Fragment::Begun, None) => None,
             (Fragment::Continued, None) => self.lines.back_mut().filter(|line| {
                 line.record.fragment != Fragment::No
                     && line.last.0.checked_add(1) == Some(record.sequence)

@@ -24,7 +24,7 @@ use crate::pri::Facility;
 use crate::route::filter::Scene;
 use crate::route::inbox::Inbox;
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
-use crate::route::{Class, Policy, RoutingTable};
+use crate::route::{Class, KernelProgram, Policy, RoutingTable};
 
 /// The routing table in force; a reload stores another one.
 pub type Live = Arc<ArcSwap<RoutingTable>>;
@@ -236,14 +236,14 @@ impl Shard {
         } else {
             None
         };
-        let is_kernels = peer == Peer::Kernel && pri.facility() == Facility::Kern;
+        let has_tag = peer == Peer::Kernel
+            && pri.facility() == Facility::Kern
+            && policy.kernel_program == KernelProgram::Tag;
         let scene = Scene {
             hostname: claimed.unwrap_or(peer_name),
             source,
             own_name,
-            program: (is_kernels && policy.kernel_programs)
-                .then(|| tag(message.msg()))
-                .flatten(),
+            program: has_tag.then(|| tag(message.msg())).flatten(),
         };
         let local = !matches!(peer, Peer::Remote(_));
         let fate = lanes.deliver(&message, scene, local, class, *received);

@@ -67,8 +67,18 @@ pub struct Policy {
     pub always_received: bool,
     /// The domains that hosts are shown without, in lower case.
     pub domains: Vec<String>,
-    /// A program block takes what the kernel's text begins with for its program (FreeBSD).
-    pub kernel_programs: bool,
+    /// What a program block takes for the program of a kernel's message.
+    pub kernel_program: KernelProgram,
+}
+
+/// The program of a kernel's message, as program blocks see it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KernelProgram {
+    /// `kernel`, whatever it says.
+    #[default]
+    Kernel,
+    /// The tag that its text begins with, or `kernel` if there is none (FreeBSD).
+    Tag,
 }
 
 /// The rules, compiled, with the lanes that they lead to.
