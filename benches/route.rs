@@ -39,6 +39,7 @@ fn route(bencher: Bencher<'_, '_>, text: &str) {
         hostname: b"bastion",
         source: b"192.0.2.7",
         own_name: b"loghost",
+        program: None,
     };
     bencher.bench_local(|| {
         let mut picked = 0_u32;

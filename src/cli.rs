@@ -32,6 +32,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -166,9 +167,9 @@ pub struct Arguments {
     #[arg(long)]
     pub sync: bool,
 
-    /// Log "-- MARK --" so often; 0 is never
-    #[arg(short = 'm', long, value_name = "MINUTES", default_value_t = 20)]
-    pub mark: u32,
+    /// Log "-- MARK --" so often, in minutes, or with a unit as 30s or 2h; 0 is never
+    #[arg(short = 'm', long, value_name = "MINUTES", default_value = "20", value_parser = interval)]
+    pub mark: Duration,
 
     /// Write repeated messages to FIFOs one by one; twice: everywhere
     // 0: repeats are folded wherever that is the custom; 1: not in FIFOs; 2 and more: nowhere.
@@ -444,6 +445,21 @@ fn max_forward(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(octets) if (480..=2048).contains(&octets) => Ok(octets),
         _ => Err("a number from 480 to 2048 is needed".into()),
+    }
+}
+
+/// A number of minutes, or with a unit behind it of seconds, minutes or hours.
+fn interval(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let seconds = match text.strip_prefix(digits) {
+        Some("s") => 1,
+        Some("" | "m") => 60,
+        Some("h") => 3600,
+        Some(_) | None => 0,
+    };
+    match digits.parse::<u32>() {
+        Ok(count) if seconds > 0 => Ok(Duration::from_secs(u64::from(count) * seconds)),
+        Ok(_) | Err(_) => Err("a number of minutes is needed, or one with s, m or h".into()),
     }
 }
 

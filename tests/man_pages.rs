@@ -314,22 +314,26 @@ fn every_word_of_the_configuration_has_an_example() {
 }
 
 #[test]
-fn every_warning_is_documented() {
+fn every_code_of_a_mistake_is_documented() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
     let mut codes = BTreeSet::new();
     for entry in fs::read_dir(source).expect("src/config is there") {
         let path = entry.expect("readable").path();
         if path.is_file() {
             let text = fs::read_to_string(path).expect("readable");
-            codes.extend(text.match_indices("\"W0").filter_map(|(start, _)| {
+            let found = ["\"E1", "\"W0"].map(|begin| text.match_indices(begin));
+            codes.extend(found.into_iter().flatten().filter_map(|(start, _)| {
                 let code = text.get(start + 1..start + 5)?;
                 Some(code.to_owned())
             }));
         }
     }
     let page = read(CONFIGURATION);
-    let items = page.lines().filter_map(|line| line.strip_prefix(".It W0"));
-    let documented: BTreeSet<String> = items.map(|code| format!("W0{code}")).collect();
+    let items = page.lines().filter_map(|line| line.strip_prefix(".It "));
+    let documented: BTreeSet<String> = items
+        .filter(|item| item.starts_with("E1") || item.starts_with("W0"))
+        .map(str::to_owned)
+        .collect();
     assert_eq!(documented, codes);
 }
 

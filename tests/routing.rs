@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use syslogd::cli::Dialect;
-use syslogd::config::{self, Config};
+use syslogd::config::{self, Config, LoadOptions};
 use syslogd::counters::OutputCounters;
 use syslogd::format::{Escaping, Layout, Template};
 use syslogd::message::{Message, Sender};
@@ -21,11 +21,12 @@ const OWN_NAME: &[u8] = b"LogHost";
 
 /// A table with a lane for each rule, so that a lane tells which rule picked it.
 fn compile(config: &Config, local_only: impl Fn(usize) -> bool) -> RoutingTable {
-    compile_kept(config, local_only, |_| true)
+    compile_with(config, Policy::default(), local_only, |_| true)
 }
 
-fn compile_kept(
+fn compile_with(
     config: &Config,
+    policy: Policy,
     local_only: impl Fn(usize) -> bool,
     kept: impl Fn(usize) -> bool,
 ) -> RoutingTable {
@@ -41,7 +42,7 @@ fn compile_kept(
         config,
         (0..config.rules.len()).map(lane).collect(),
         |rule| kept(rule).then(|| LaneId::from(rule)),
-        Policy::default(),
+        policy,
     )
 }
 
@@ -61,34 +62,71 @@ fn picked(
 
 // ---- the property ----
 
-fn facility() -> impl Strategy<Value = String> {
+/// The facilities that some families name and others do not.
+const UNCOMMON: [&str; 4] = ["ntp", "security", "console", "clock"];
+
+fn dialect() -> impl Strategy<Value = Dialect> {
+    prop::sample::select(Dialect::ALL.map(|(dialect, _)| dialect).to_vec())
+}
+
+fn facility(dialect: Dialect) -> impl Strategy<Value = String> {
+    let own: &[&str] = match dialect {
+        Dialect::Sysklogd => &["ntp", "security", "console", "clock", "audit", "Auth"],
+        Dialect::Freebsd => &["ntp", "security", "console"],
+        Dialect::Inetutils | Dialect::Busybox | Dialect::Sysklogd1 => &["security"],
+        Dialect::Openbsd | Dialect::Netbsd => &["Auth"],
+    };
     let names = Facility::ALL.map(|facility| facility.name().to_owned());
+    let names: Vec<String> = names
+        .into_iter()
+        .filter(|name| !UNCOMMON.contains(&name.as_str()))
+        .collect();
+    let upper: Vec<String> = names.iter().map(|name| name.to_uppercase()).collect();
+    let own: Vec<String> = own.iter().map(|name| (*name).to_owned()).collect();
+    let numbers = u32::from(dialect != Dialect::Openbsd);
     prop_oneof![
-        4 => prop::sample::select(names.to_vec()),
-        1 => prop::sample::select(names.map(|name| name.to_uppercase()).to_vec()),
-        1 => (0..Facility::COUNT).prop_map(|number| (number * 8).to_string()),
+        4 => prop::sample::select(names),
+        1 => prop::sample::select(upper),
+        numbers => (0..Facility::COUNT).prop_map(|number| (number * 8).to_string()),
         3 => Just("*".to_owned()),
         1 => Just("mark".to_owned()),
-        1 => prop::sample::select(vec!["audit".to_owned(), "Auth".to_owned()]),
+        1 => prop::sample::select(own),
     ]
 }
 
-fn severity() -> impl Strategy<Value = String> {
+fn severity(dialect: Dialect) -> impl Strategy<Value = String> {
+    let operators: &[&str] = match dialect {
+        Dialect::Sysklogd | Dialect::Freebsd | Dialect::Netbsd => &[
+            "", "=", "!", "!=", "<", "<=", ">", ">=", "<>", "!<", "!<=", "!>", "!<>",
+        ],
+        Dialect::Inetutils | Dialect::Busybox | Dialect::Sysklogd1 => &["", "=", "!", "!="],
+        Dialect::Openbsd => &[""],
+    };
+    let others: &[&str] = if dialect == Dialect::Openbsd {
+        &["panic", "error", "warn", "INFO"]
+    } else {
+        &["panic", "error", "warn", "INFO", "7", "0"]
+    };
+    let whole: &[&str] = if dialect.is_bsd() {
+        &["*", "none"]
+    } else {
+        &["*", "none", "!*", "!none"]
+    };
     let names = Severity::ALL.map(|severity| severity.name().to_owned());
     let level = prop_oneof![
         6 => prop::sample::select(names.to_vec()),
-        1 => prop::sample::select(vec!["panic", "error", "warn", "INFO", "7", "0"])
-            .prop_map(str::to_owned),
+        1 => prop::sample::select(others).prop_map(str::to_owned),
     ];
     prop_oneof![
-        5 => (prop::sample::select(vec!["", "=", "!", "!="]), level)
+        5 => (prop::sample::select(operators), level)
             .prop_map(|(operator, level)| format!("{operator}{level}")),
-        2 => prop::sample::select(vec!["*", "none", "!*", "!none"]).prop_map(str::to_owned),
+        2 => prop::sample::select(whole).prop_map(str::to_owned),
     ]
 }
 
-fn selector() -> impl Strategy<Value = String> {
-    let part = (prop::collection::vec(facility(), 1..4), severity())
+fn selector(dialect: Dialect) -> impl Strategy<Value = String> {
+    let facilities = prop::collection::vec(facility(dialect), 1..4);
+    let part = (facilities, severity(dialect))
         .prop_map(|(facilities, severity)| format!("{}.{severity}", facilities.join(",")));
     prop::collection::vec(part, 1..5).prop_map(|parts| parts.join(";"))
 }
@@ -106,7 +144,9 @@ const TEXTS: [&str; 8] = [
     "17",
 ];
 
-fn block() -> impl Strategy<Value = String> {
+fn block(dialect: Dialect) -> impl Strategy<Value = String> {
+    // OpenBSD's quick blocks and patterns.
+    let quick = u32::from(dialect == Dialect::Openbsd);
     let list = |names: &'static [&str], more: &'static [&str]| {
         let names: Vec<&str> = names.iter().chain(more).copied().collect();
         prop::collection::vec(prop::sample::select(names), 1..4).prop_map(|names| names.join(","))
@@ -161,30 +201,42 @@ fn block() -> impl Strategy<Value = String> {
             .prop_map(|(mark, names)| format!("{mark}{names}")),
         3 => (prop::sample::select(vec!["+", "-"]), list(&HOSTS, &["@"]))
             .prop_map(|(mark, names)| format!("{mark}{names}")),
+        3 * quick => (prop::sample::select(vec!["!!", "!"]), list(&PROGRAMS, &["s*", "[cC]r?n"]))
+            .prop_map(|(mark, names)| format!("{mark}{names}")),
+        3 * quick => (prop::sample::select(vec!["++", "+"]), list(&HOSTS, &["*a", "beta.*"]))
+            .prop_map(|(mark, names)| format!("{mark}{names}")),
         4 => filter,
         2 => prop::sample::select(vec!["!*", "+*", ":*"]).prop_map(str::to_owned),
     ]
 }
 
 /// A file: rules, blocks, and a place where another file is included.
-fn file(include: &'static str) -> impl Strategy<Value = String> {
+fn file(dialect: Dialect, include: &'static str) -> impl Strategy<Value = String> {
+    let blanks: &[&str] = if dialect.is_bsd() {
+        &["\t", "  "]
+    } else {
+        &["\t", "  ", " \\\n\t"]
+    };
     let line = prop_oneof![
-        5 => (selector(), prop::sample::select(vec!["\t", "  ", " \\\n\t"]))
+        5 => (selector(dialect), prop::sample::select(blanks))
             .prop_map(|(selector, blank)| format!("{selector}{blank}/var/log/x")),
-        3 => block(),
+        3 => block(dialect),
         1 => Just(include.to_owned()),
         1 => Just("# nothing\n".to_owned()),
     ];
     prop::collection::vec(line, 0..16).prop_map(|lines| lines.join("\n") + "\n")
 }
 
-/// Three files, each of which may include the next.
-fn files() -> impl Strategy<Value = [String; 3]> {
-    [
-        file("include b.conf").boxed(),
-        file("include c.conf").boxed(),
-        file("").boxed(),
-    ]
+/// Three files of a dialect, each of which may include the next.
+fn files() -> impl Strategy<Value = (Dialect, [String; 3])> {
+    dialect().prop_flat_map(|dialect| {
+        let files = [
+            file(dialect, "include b.conf").boxed(),
+            file(dialect, "include c.conf").boxed(),
+            file(dialect, "").boxed(),
+        ];
+        (Just(dialect), files)
+    })
 }
 
 /// What follows PRI.
@@ -210,7 +262,7 @@ proptest! {
 
     #[test]
     fn the_table_picks_what_a_walk_over_all_rules_would(
-        [a, b, c] in files(),
+        (dialect, [a, b, c]) in files(),
         texts in prop::collection::vec(unprioritised(), 1..4),
         host in prop::sample::select(HOSTS.to_vec()),
         source in prop::sample::select(vec!["192.0.2.17", "LogHost"]),
@@ -219,15 +271,17 @@ proptest! {
         local in any::<bool>(),
     ) {
         let bit = |bits: u64, rule: usize| bits >> (rule % 64) & bits >> (rule % 7) & 1 == 1;
-        let loaded = config::parse_files(&[("a.conf", &a), ("b.conf", &b), ("c.conf", &c)]);
-        prop_assert!(!loaded.has_errors(), "{}\n{:?}", a, loaded.diagnostics);
+        let named = [("a.conf", a.as_str()), ("b.conf", &b), ("c.conf", &c)];
+        let loaded = config::parse_files_as(dialect.into(), &named);
+        prop_assert!(!loaded.has_errors(), "{:?}\n{}\n{:?}", dialect, a, loaded.diagnostics);
         let rules = &loaded.config.rules;
-        let table = compile_kept(
+        let table = compile_with(
             &loaded.config,
+            Policy::default(),
             |rule| bit(local_only, rule),
             |rule| !bit(left_out, rule),
         );
-        let scene = Scene { hostname: host.as_bytes(), source: source.as_bytes(), own_name: OWN_NAME };
+        let scene = Scene { hostname: host.as_bytes(), source: source.as_bytes(), own_name: OWN_NAME, program: None };
         let agree = |message: &Message<'_>, class| {
             let mut want = naive::route(rules, message, scene, class);
             want.retain(|rule| !bit(left_out, *rule) && (local || !bit(local_only, *rule)));
@@ -246,68 +300,96 @@ proptest! {
     }
 
     #[test]
-    fn a_selector_is_its_parts_from_left_to_right(selector in selector()) {
-        let loaded = config::parse_str("a.conf", &format!("{selector} /var/log/x\n"));
+    fn a_selector_is_its_parts_from_left_to_right(
+        (dialect, selector) in dialect().prop_flat_map(|dialect| (Just(dialect), selector(dialect))),
+        exact in any::<bool>(),
+    ) {
+        let text = format!("{selector}\t/var/log/x\n");
+        let options = LoadOptions { dialect, exact };
+        let loaded = config::parse_files_as(options, &[("a.conf", &text)]);
+        prop_assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
         let rule = &loaded.config.rules[0];
         for pri in Pri::all() {
-            let want = says(&selector, pri.facility().name(), pri.severity());
-            prop_assert_eq!(rule.selector.contains(pri), want, "{:?}", pri);
+            let want = says(options, &selector, pri.facility().name(), pri.severity());
+            prop_assert_eq!(rule.selector.contains(pri), want, "{:?} {:?}", options, pri);
         }
-        let want = says(&selector, "mark", Severity::Informational);
-        prop_assert_eq!(rule.marks, want, "mark");
+        let want = says(options, &selector, "mark", Severity::Informational);
+        prop_assert_eq!(rule.marks, want, "{:?} mark", options);
     }
 }
 
-/// What the last part that speaks of this facility and severity says; nothing is selected before the first.
-fn says(selector: &str, facility: &str, severity: Severity) -> bool {
+/// What the parts that speak of this facility say of a severity, one after the other: under Linux each adds or
+/// takes away, on the BSDs each replaces what was said before. Nothing is selected before the first.
+fn says(options: LoadOptions, selector: &str, facility: &str, severity: Severity) -> bool {
+    let is_bsd = options.dialect.is_bsd();
     let mut selected = false;
     for part in selector.split(';') {
         let (facilities, level) = part.split_once('.').expect("generated with a dot");
-        let speaks = |name: &str| {
-            let number = name
-                .parse()
-                .ok()
-                .and_then(|number: usize| Facility::ALL.get(number / 8));
-            let name = number.map_or(name.to_ascii_lowercase(), |found| found.name().to_owned());
-            let name = if name == "audit" {
-                "security".to_owned()
-            } else {
-                name
-            };
-            name == "*" || name == facility
-        };
+        let star = !(is_bsd && facility == "mark");
+        let speaks =
+            |name: &str| name == "*" && star || facility_of(options.dialect, name) == facility;
         if !facilities.split(',').any(speaks) {
             continue;
         }
-        let (adds, level) = level
+        let (negated, level) = level
             .strip_prefix('!')
-            .map_or((true, level), |level| (false, level));
-        let (exact, level) = level
-            .strip_prefix('=')
             .map_or((false, level), |level| (true, level));
-        let level = match level.to_ascii_lowercase().as_str() {
-            "*" => {
-                selected = adds;
-                continue;
-            }
-            "none" => {
-                selected = !adds;
-                continue;
-            }
-            "panic" | "0" => Severity::Emergency,
-            "error" => Severity::Error,
-            "warn" => Severity::Warning,
-            "7" => Severity::Debug,
-            name => Severity::ALL
-                .into_iter()
-                .find(|level| level.name() == name)
-                .expect("generated"),
+        let named = level.trim_start_matches(['<', '=', '>']);
+        let operator = match &level[..level.len() - named.len()] {
+            "" if options.exact => "=",
+            "" => "=>",
+            written => written,
         };
-        if severity == level || (!exact && severity < level) {
-            selected = adds;
-        }
+        let taken = match named.to_ascii_lowercase().as_str() {
+            "*" => true,
+            "none" if is_bsd => false,
+            // It takes everything away, or with ! the contrary.
+            "none" => {
+                selected = negated;
+                continue;
+            }
+            name => {
+                let level = severity_of(name);
+                // "Higher" is more urgent, which has the smaller number.
+                operator.contains('=') && severity == level
+                    || operator.contains('>') && severity < level
+                    || operator.contains('<') && severity > level
+            }
+        };
+        selected = match (is_bsd, taken) {
+            (true, taken) => taken != negated,
+            (false, true) => !negated,
+            (false, false) => selected,
+        };
     }
     selected
+}
+
+/// Our own name of the facility that a family means by `name`.
+fn facility_of(dialect: Dialect, name: &str) -> String {
+    let number = name.parse().ok();
+    let number = number.and_then(|number: usize| Facility::ALL.get(number / 8));
+    match (number, name.to_ascii_lowercase().as_str(), dialect) {
+        (Some(facility), _, _) => facility.name().to_owned(),
+        (None, "audit", _) => "security".to_owned(),
+        (None, "security", Dialect::Inetutils | Dialect::Busybox | Dialect::Sysklogd1) => {
+            "auth".to_owned()
+        }
+        (None, name, _) => name.to_owned(),
+    }
+}
+
+fn severity_of(name: &str) -> Severity {
+    match name {
+        "panic" | "0" => Severity::Emergency,
+        "error" => Severity::Error,
+        "warn" => Severity::Warning,
+        "7" => Severity::Debug,
+        name => Severity::ALL
+            .into_iter()
+            .find(|level| level.name() == name)
+            .expect("generated"),
+    }
 }
 
 // ---- what a filter means ----
@@ -322,6 +404,7 @@ fn assert_takes(text: &str, cases: &[(&str, &str, &[usize])]) {
             hostname: host.as_bytes(),
             source: b"192.0.2.17",
             own_name: OWN_NAME,
+            program: None,
         };
         let message = Message::parse(octets.as_bytes(), Sender::Remote);
         let got = picked(&table, &message, scene, true, Class::Message);
@@ -361,6 +444,33 @@ fn a_host_block_compares_whole_names_without_regard_to_case() {
             (SSHD, "gamma", &[1, 3]),
         ],
     );
+}
+
+#[test]
+fn a_host_block_may_name_a_host_with_a_domain_that_lines_do_not_show() {
+    let text = "+web.example.org\n*.* /0\n-WEB.Example.org\n*.* /1\n+web.example.net\n*.* /2\n";
+    let loaded = config::parse_str("a.conf", text);
+    let policy = Policy {
+        domains: vec![String::new(), "example.org".to_owned()],
+        ..Policy::default()
+    };
+    let table = compile_with(&loaded.config, policy, |_| false, |_| true);
+    let message = Message::parse(SSHD.as_bytes(), Sender::Remote);
+    for (host, want) in [
+        ("web", &[0][..]),
+        ("Web.example.org", &[0]), // as the message claims, with -H
+        ("web.example.net", &[1, 2]),
+        ("mail", &[1]),
+    ] {
+        let scene = Scene {
+            hostname: host.as_bytes(),
+            source: b"192.0.2.17",
+            own_name: OWN_NAME,
+            program: None,
+        };
+        let got = picked(&table, &message, scene, true, Class::Message);
+        assert_eq!(got, want, "{host}");
+    }
 }
 
 #[test]
@@ -447,6 +557,7 @@ fn lanes_for_local_messages_are_closed_to_the_network() {
         hostname: b"alpha",
         source: b"192.0.2.17",
         own_name: OWN_NAME,
+        program: None,
     };
     let message = Message::parse(SSHD.as_bytes(), Sender::Remote);
     for (local, want) in [(true, &[0, 1, 2][..]), (false, &[0, 2])] {
@@ -468,6 +579,7 @@ fn marks_go_where_a_selector_names_them_and_nowhere_by_their_pri() {
         hostname: OWN_NAME,
         source: OWN_NAME,
         own_name: OWN_NAME,
+        program: None,
     };
     let message = Message::parse(b"<46>-- MARK --", Sender::Remote);
     for (class, want) in [(Class::Mark, &[0, 1][..]), (Class::Message, &[1, 2, 5])] {
@@ -513,6 +625,7 @@ fn a_quick_block_ends_the_search_for_table_and_walk_alike() {
             hostname: host.as_bytes(),
             source: b"192.0.2.17",
             own_name: OWN_NAME,
+            program: None,
         };
         let message = Message::parse(octets.as_bytes(), Sender::Remote);
         let got = picked(&table, &message, scene, true, Class::Message);

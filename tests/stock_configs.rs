@@ -234,6 +234,7 @@ fn targets(loaded: &Loaded, table: &RoutingTable, program: &str, pri: Pri) -> Ve
         hostname: b"host",
         source: b"host",
         own_name: b"host",
+        program: None,
     };
     let mut found = Vec::new();
     table.route(&message, scene, true, Class::Message, |lane| {

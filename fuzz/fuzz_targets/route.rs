@@ -53,6 +53,7 @@ fuzz_target!(|input: &[u8]| {
         hostname: message.hostname().unwrap_or(b"gate"),
         source: b"192.0.2.17",
         own_name: b"LogHost",
+        program: None,
     };
     for class in [Class::Message, Class::Mark] {
         let mut picked = Vec::new();

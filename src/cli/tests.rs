@@ -115,11 +115,32 @@ fn nothing_said_means_the_defaults_of_sysklogd() {
     assert_eq!(arguments.kmsg_cache, PathBuf::from("/run/syslogd.cache"));
     assert_eq!(
         (arguments.secure, arguments.folding, arguments.mark),
-        (0, 0, 20)
+        (0, 0, Duration::from_secs(20 * 60))
     );
     assert_eq!(arguments.families(), Families::Both);
     assert!(arguments.kernel_log);
     assert_eq!(arguments.try_dir, None);
+}
+
+#[test]
+fn marks_come_every_so_many_minutes_unless_a_unit_is_named() {
+    for (line, want) in [
+        ("-m0", Some(0)),
+        ("-m 20", Some(1200)),
+        ("--mark=30s", Some(30)),
+        ("--mark 5m", Some(300)),
+        ("--mark=2h", Some(7200)),
+        ("--mark=", None),
+        ("--mark=s", None),
+        ("--mark=-1", None),
+        ("--mark=1.5", None),
+        ("--mark=1d", None),
+        ("--mark=4294967296", None),
+    ] {
+        let got = parse_with(argv(line), None).ok();
+        let got = got.map(|arguments| arguments.mark.as_secs());
+        assert_eq!(got, want, "{line}");
+    }
 }
 
 #[test]
@@ -141,7 +162,7 @@ fn options_reach_their_fields() {
 fn the_last_of_a_repeated_option_counts() {
     let arguments = parsed("-F -F -f a -f b -m 1 -m 2");
     assert_eq!(arguments.config, PathBuf::from("b"));
-    assert_eq!(arguments.mark, 2);
+    assert_eq!(arguments.mark, Duration::from_secs(2 * 60));
 }
 
 #[test]
@@ -253,7 +274,7 @@ fn the_defaults_are_those_of_the_family() {
         assert_eq!(arguments.pid_file, PathBuf::from(pid_file), "{compat}");
     }
     let busybox = parsed("--compat=busybox");
-    assert_eq!((busybox.mark, busybox.folding), (0, 2));
+    assert_eq!((busybox.mark, busybox.folding), (Duration::ZERO, 2));
     assert!(busybox.keep_kern && !busybox.kernel_log);
     assert_eq!(parsed("--compat=busybox -D").folding, 0);
     let inetutils = parsed("--compat=inetutils");

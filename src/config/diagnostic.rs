@@ -1,7 +1,7 @@
 //! A diagnostic: what is wrong in a configuration, where, and what to do about it.
 //!
 //! ```text
-//! syslogd.conf:12:1: unknown facility "auht", rule ignored
+//! syslogd.conf:12:1: error E101: unknown facility "auht", rule ignored
 //!    |
 //! 12 | auht.info     /var/log/auth.log
 //!    | ^^^^ did you mean "auth"? facilities are listed in syslog.conf(5), SELECTORS
@@ -137,7 +137,7 @@ impl Sources {
 }
 
 impl Diagnostic {
-    /// All of it in one line: `FILE:LINE:COL: message; help`.
+    /// All of it in one line: `FILE:LINE:COL: error CODE: message; help`.
     pub fn sentence(&self, sources: &Sources) -> String {
         let head = self.head(sources);
         match &self.help {
@@ -150,13 +150,14 @@ impl Diagnostic {
         let (line, column) = sources.position(self.span);
         let name = sources.name(self.span.file);
         let kind = match self.severity {
-            Severity::Error => String::new(),
-            Severity::Warning => format!("warning {}: ", self.code),
+            Severity::Error => "error",
+            Severity::Warning => "warning",
         };
-        format!("{name}:{line}:{column}: {kind}{}", self.message)
+        let Self { code, message, .. } = self;
+        format!("{name}:{line}:{column}: {kind} {code}: {message}")
     }
 
-    /// The text for an operator: `FILE:LINE:COL: message`, the line, a caret, the help.
+    /// The text for an operator: `FILE:LINE:COL: error CODE: message`, the line, a caret, the help.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
         let head = self.head(sources);
         if sources.text(self.span.file).is_empty() {

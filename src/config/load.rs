@@ -41,16 +41,24 @@ impl Loaded {
     }
 }
 
-/// Reads a configuration and the files it includes. Blocks on the disk.
+/// Reads a configuration and the files it includes, and after it the `*.conf` files of a directory. Blocks on
+/// the disk.
 ///
 /// # Errors
 ///
 /// The main file cannot be read or is not trusted: the caller may go on with [`builtin`]. Everything else is
 /// a diagnostic.
-pub fn load(path: &Path, options: LoadOptions) -> Result<Loaded, LoadError> {
+pub fn load(
+    path: &Path,
+    directory: Option<&Path>,
+    options: LoadOptions,
+) -> Result<Loaded, LoadError> {
     let mut loader = Loader::new(Files::Disk, options);
     let text = Files::Disk.read(path)?;
     loader.file(path, &text);
+    if let Some(directory) = directory {
+        loader.directory(directory);
+    }
     Ok(loader.finish())
 }
 
@@ -156,6 +164,25 @@ impl<'a> Loader<'a> {
         self.chain.pop();
     }
 
+    /// The files of a directory that no line names; a mistake about one of them stands at the directory.
+    fn directory(&mut self, directory: &Path) {
+        let Found::Files(paths) = self.files.expand(directory) else {
+            return;
+        };
+        let name = directory.to_string_lossy();
+        let file = self.loaded.sources.add("--include-directory", &*name);
+        for path in paths {
+            if let Err(problem) = self.included(&path, Piece::new(&name)) {
+                let span = Span {
+                    file,
+                    start: octets(problem.range.start),
+                    end: octets(problem.range.end),
+                };
+                self.loaded.diagnostics.push(diagnostic(span, problem));
+            }
+        }
+    }
+
     fn line(&mut self, line: &Line, blocks: &mut Blocks) {
         let piece = Piece::new(&line.text);
         if let Some(problem) = foreign::refuse(piece) {
@@ -196,7 +223,8 @@ impl<'a> Loader<'a> {
         if let Ok(selection) = &selection
             && let Some(problem) = differs(selector, selection, self.options)
         {
-            self.loaded.suspicions.push(diagnostic(line, problem));
+            let span = line.span(problem.range.clone());
+            self.loaded.suspicions.push(diagnostic(span, problem));
         }
         let action_range = action.range();
         let action =
@@ -362,16 +390,17 @@ impl<'a> Loader<'a> {
     }
 
     fn report(&mut self, line: &Line, problem: Problem) {
-        self.loaded.diagnostics.push(diagnostic(line, problem));
+        let span = line.span(problem.range.clone());
+        self.loaded.diagnostics.push(diagnostic(span, problem));
     }
 }
 
-fn diagnostic(line: &Line, problem: Problem) -> Diagnostic {
+fn diagnostic(span: Span, problem: Problem) -> Diagnostic {
     Diagnostic {
         severity: problem.severity,
         code: problem.code,
         message: problem.message,
-        span: line.span(problem.range),
+        span,
         help: problem.help,
         secondary: Vec::new(),
     }

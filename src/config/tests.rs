@@ -119,11 +119,11 @@ fn files_that_others_can_write_are_not_read() {
     for name in ["1.conf", "2.conf", ".3.conf", "4.txt"] {
         fs::write(sub.join(name), format!("mail.* /{name}\n")).expect("written");
     }
-    let loaded = load(&main, LoadOptions::default()).expect("readable");
+    let loaded = load(&main, None, LoadOptions::default()).expect("readable");
     assert_eq!(destinations(&loaded), ["/a", "/1.conf", "/2.conf"]);
 
     fs::set_permissions(sub.join("1.conf"), fs::Permissions::from_mode(0o666)).expect("changed");
-    let loaded = load(&main, LoadOptions::default()).expect("readable");
+    let loaded = load(&main, None, LoadOptions::default()).expect("readable");
     assert_eq!(
         (destinations(&loaded), codes(&loaded)),
         (vec!["/a".into(), "/2.conf".into()], vec!["E106"])
@@ -131,17 +131,56 @@ fn files_that_others_can_write_are_not_read() {
 
     fs::set_permissions(&main, fs::Permissions::from_mode(0o666)).expect("changed");
     assert!(matches!(
-        load(&main, LoadOptions::default()),
+        load(&main, None, LoadOptions::default()),
         Err(LoadError::Untrusted { .. })
     ));
     assert!(matches!(
-        load(&directory.path().join("no"), LoadOptions::default()),
+        load(&directory.path().join("no"), None, LoadOptions::default()),
         Err(LoadError::Unreadable { .. })
     ));
     assert!(
-        load(std::path::Path::new("/dev/null"), LoadOptions::default()).is_ok(),
+        load(
+            std::path::Path::new("/dev/null"),
+            None,
+            LoadOptions::default()
+        )
+        .is_ok(),
         "an empty configuration on purpose"
     );
+}
+
+#[test]
+fn includes_and_directories_may_have_any_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["with a blank", "[a-z] # * \n"] {
+        let directory = directory.path().join(name);
+        fs::create_dir(&directory).expect("a directory");
+        fs::write(
+            directory.join("a b.conf"),
+            format!("mail.* /{}\n", name.len()),
+        )
+        .expect("written");
+    }
+    let main = directory.path().join("[m]ain # .conf");
+    let text =
+        "include with a blank\ninclude with a blank/a b.conf # once more\ninclude with*/* b.conf\n";
+    fs::write(&main, text).expect("written");
+    let more = directory.path().join("[a-z] # * \n");
+    let options = LoadOptions::default();
+    let loaded = load(&main, Some(&more), options).expect("readable");
+    assert_eq!(destinations(&loaded), ["/12", "/12", "/12", "/11"]);
+
+    let file = more.join("a b.conf");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("changed");
+    let loaded = load(&main, Some(&more), options).expect("readable");
+    let found = loaded.diagnostics.iter().find(|found| found.code == "E106");
+    let said = found.map(|found| found.sentence(&loaded.sources));
+    let said = said.unwrap_or_default();
+    assert!(
+        said.starts_with("--include-directory:1:1: error E106: "),
+        "{said}"
+    );
+    assert!(said.contains("everybody can write it"), "{said}");
 }
 
 #[test]
@@ -153,7 +192,7 @@ fn lines_that_are_not_text_are_left_out_one_by_one() {
         b"# caf\xe9\nmail.* /caf\xe9\nnews.* /\xc3\xa9\nkern.* /a\0b\nauht.* /x\n",
     )
     .expect("written");
-    let loaded = load(&main, LoadOptions::default()).expect("readable");
+    let loaded = load(&main, None, LoadOptions::default()).expect("readable");
     assert_eq!(
         (destinations(&loaded), codes(&loaded)),
         (vec!["/é".into()], vec!["E107", "E107", "E101"])

@@ -1,7 +1,6 @@
 //! Where the configuration comes from: a file, a file with a directory, or the options alone.
 
 use std::fs;
-use std::path::{Path, absolute};
 
 use super::StartError;
 use crate::cli::{Arguments, LocalSocket};
@@ -20,21 +19,9 @@ pub fn load(arguments: &Arguments) -> Result<Loaded, LoadError> {
         dialect: arguments.compat,
         exact: arguments.exact,
     };
-    let loaded = config::load(&arguments.config, options)?;
-    match &arguments.include_directory {
-        Some(directory) if directory.is_dir() => {
-            // What is included from no file has no directory to start from.
-            let whole = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
-            let (file, directory) = (whole(&arguments.config), whole(directory));
-            let both = format!(
-                "include {}\ninclude {}\n",
-                file.display(),
-                directory.display()
-            );
-            Ok(config::load_text(OPTIONS, &both, options))
-        }
-        Some(_) | None => Ok(loaded),
-    }
+    let directory = arguments.include_directory.as_deref();
+    let directory = directory.filter(|directory| directory.is_dir());
+    config::load(&arguments.config, directory, options)
 }
 
 /// What the configuration is called.

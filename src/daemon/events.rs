@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, Interval, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +16,8 @@ pub enum Event {
     Count,
     /// SIGUSR2.
     Rotate,
+    /// Half of the time to the next "-- MARK --" is over.
+    HalfMark,
     /// The time for "-- MARK --" has come.
     Mark,
     /// A signal that ends the daemon, by its name.
@@ -31,19 +33,27 @@ pub struct Events {
     user2: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Ticks twice for each mark.
     mark: Option<Interval>,
+    /// Which of the two comes next.
+    next: Event,
 }
 
 impl Events {
-    /// Begins to listen for signals; a mark is due each `mark_minutes`, or never if that is 0.
+    /// Begins to listen for signals; a mark is due after each `period`, or never if that is 0.
     ///
     /// # Errors
     /// If a handler cannot be installed.
-    pub fn new(mark_minutes: u32) -> io::Result<Self> {
+    pub fn new(period: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let period = Duration::from_secs(u64::from(mark_minutes) * 60);
-        let mark = (mark_minutes > 0).then(|| interval_at(Instant::now() + period, period));
+        let half = period / 2;
+        let mark = (!half.is_zero()).then(|| {
+            let mut ticks = interval_at(Instant::now() + half, half);
+            // After a standstill one mark tells as much as those that were missed.
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
         let hangup = signal(SignalKind::hangup())?;
         let user1 = signal(SignalKind::user_defined1())?;
         let user2 = signal(SignalKind::user_defined2())?;
@@ -58,6 +68,7 @@ impl Events {
             terminate,
             interrupt,
             mark,
+            next: Event::HalfMark,
         })
     }
 
@@ -71,8 +82,9 @@ impl Events {
             terminate,
             interrupt,
             mark,
+            next,
         } = self;
-        runtime.block_on(async {
+        let event = runtime.block_on(async {
             tokio::select! {
                 // The end first: whoever wants it does not want to wait behind reloads.
                 biased;
@@ -81,9 +93,15 @@ impl Events {
                 _ = hangup.recv() => Event::Reload,
                 _ = user1.recv() => Event::Count,
                 _ = user2.recv() => Event::Rotate,
-                () = due(mark) => Event::Mark,
+                () = due(mark) => *next,
             }
-        })
+        });
+        match event {
+            Event::HalfMark => *next = Event::Mark,
+            Event::Mark => *next = Event::HalfMark,
+            Event::Reload | Event::Count | Event::Rotate | Event::Stop(_) => {}
+        }
+        event
     }
 }
 

@@ -16,6 +16,7 @@ use crate::input::acl::AccessList;
 use crate::input::bell::Bell;
 use crate::input::datagram::{Drain, Origin, Overflow};
 use crate::input::denials::Denials;
+use crate::input::fragments::Fragments;
 use crate::input::kmsg::{self, KernelLog};
 use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
@@ -284,12 +285,16 @@ impl Inputs {
     }
 
     /// Begins to read the kernel's log. Says so if that is not possible here, as in a container.
-    pub fn start_kernel(&mut self, cache: PathBuf, time: kmsg::Time) {
+    ///
+    /// `later` is the time that its messages carry once those are taken in that wait already.
+    pub fn start_kernel(&mut self, cache: PathBuf, later: kmsg::Time) {
         let started = KernelLog::open(Path::new("/dev/kmsg"), Some(cache)).and_then(|log| {
             let (bell, counters) = (Bell::new()?, Arc::new(InputCounters::default()));
             let reader = kernel::Reader {
                 log,
-                time,
+                time: kmsg::Time::since_boot(),
+                later,
+                fragments: Fragments::default(),
                 shard: self.common.shard(),
                 counters: Arc::clone(&counters),
                 bell: Arc::clone(&bell),

@@ -26,7 +26,7 @@ use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::output::Surroundings;
 use crate::route::inbox::Change;
-use crate::route::{Policy, RoutingTable};
+use crate::route::{KernelProgram, Policy, RoutingTable};
 
 /// How long outputs may take at the end.
 const LAST_CALL: Duration = Duration::from_secs(5);
@@ -57,10 +57,8 @@ impl Running {
         let names = if arguments.no_dns {
             PeerNames::numeric()
         } else {
-            let domain = host.full().split_once('.').map_or("", |(_, domain)| domain);
-            let domains = arguments.strip_domains.iter().map(String::as_str);
             let shortening = Shortening::new(
-                domains.chain([domain]),
+                domains(&arguments, &host),
                 arguments.short_hosts.iter().map(String::as_str),
             );
             PeerNames::resolving(shortening).map_err(StartError::Runtime)?
@@ -136,6 +134,7 @@ impl Running {
             Event::Reload => self.reload(pid_file),
             Event::Count => self.count(),
             Event::Rotate => self.outputs.order(|| Change::Rotate),
+            Event::HalfMark => self.live.load().watch(),
             Event::Mark => self.internal.mark(),
             Event::Stop(_) => {}
         }
@@ -299,5 +298,23 @@ fn policy(arguments: &Arguments, host: &HostName) -> Policy {
         hostname_from_message: arguments.hostname_from_message,
         keep_kern: arguments.keep_kern,
         always_received: arguments.receive_time,
+        domains: domains(arguments, host)
+            .map(|domain| domain.trim_matches('.').to_ascii_lowercase())
+            .collect(),
+        kernel_program: if arguments.compat == Dialect::Freebsd {
+            KernelProgram::Tag
+        } else {
+            KernelProgram::Kernel
+        },
     }
+}
+
+/// The domains that hosts are shown without: those of the command line, and our own.
+fn domains<'a>(arguments: &'a Arguments, host: &'a HostName) -> impl Iterator<Item = &'a str> {
+    let own = host.full().split_once('.').map(|(_, domain)| domain);
+    arguments
+        .strip_domains
+        .iter()
+        .map(String::as_str)
+        .chain(own)
 }

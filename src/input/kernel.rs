@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::bell::Bell;
-use super::kmsg::{KernelLog, Step, Time};
+use super::fragments::Fragments;
+use super::kmsg::{KernelLog, KernelRecord, Step, Time};
 use super::shard::{Peer, Shard, Tally};
 use crate::counters::InputCounters;
 
@@ -14,8 +15,12 @@ use crate::counters::InputCounters;
 pub struct Reader {
     /// The open log.
     pub log: KernelLog,
-    /// Which time its messages carry.
+    /// Which time its messages carry: at first that of the kernel, for they may be hours old.
     pub time: Time,
+    /// Which time they carry once the log was read to its end.
+    pub later: Time,
+    /// The lines that may still grow.
+    pub fragments: Fragments,
     /// The thread's open blocks.
     pub shard: Shard,
     /// What this input has seen.
@@ -32,11 +37,18 @@ impl Reader {
     pub fn run(mut self) {
         let mut buffer = vec![0; KernelLog::BUFFER];
         let mut line = Vec::new();
-        while let Some(idle) = self.read(&mut buffer, &mut line) {
-            if let Err(error) = self.log.save(Instant::now()) {
+        loop {
+            let stopping = self.bell.is_stopping();
+            let Some(idle) = self.read(&mut buffer, &mut line, stopping) else {
+                break;
+            };
+            // A position behind what is still held could lose it.
+            if self.fragments.is_empty()
+                && let Err(error) = self.log.save(Instant::now())
+            {
                 tracing::debug!("cannot save the position in the kernel log: {error}");
             }
-            if self.bell.is_stopping() {
+            if stopping {
                 break;
             }
             if idle {
@@ -51,23 +63,35 @@ impl Reader {
     }
 
     /// Takes some records; tells whether that was all, or `None` if reading fails for good.
-    fn read(&mut self, buffer: &mut [u8], line: &mut Vec<u8>) -> Option<bool> {
+    fn read(&mut self, buffer: &mut [u8], line: &mut Vec<u8>, last: bool) -> Option<bool> {
+        let Self {
+            log,
+            time,
+            fragments,
+            shard,
+            counters,
+            ..
+        } = self;
         let mut tally = Tally::default();
-        self.shard.begin();
+        shard.begin();
+        let mut take = |record: KernelRecord<'_>| {
+            line.clear();
+            record.message(*time, line);
+            shard.take(line, 0, Peer::Kernel, &mut tally);
+        };
         let mut idle = Some(false);
         for _ in 0..BATCH {
-            match self.log.next(buffer) {
+            match log.next(buffer) {
                 Ok(Step::Idle) => idle = Some(true),
                 Ok(Step::Record { record, lost }) => {
                     if lost > 0 {
-                        self.counters.kernel_dropped.add(lost);
+                        fragments.end(&mut take);
+                        counters.kernel_dropped.add(lost);
                         tracing::warn!(
                             "{lost} kernel messages were overwritten before we read them"
                         );
                     }
-                    line.clear();
-                    record.message(self.time, line);
-                    self.shard.take(line, 0, Peer::Kernel, &mut tally);
+                    fragments.take(&record, &mut take);
                     continue;
                 }
                 Err(error) => {
@@ -77,8 +101,15 @@ impl Reader {
             }
             break;
         }
-        tally.count(&self.counters);
-        self.shard.after_datagrams();
+        // What is not complete before we sleep or end shall not wait for it.
+        if last || idle != Some(false) {
+            fragments.end(&mut take);
+        }
+        tally.count(counters);
+        shard.after_datagrams();
+        if idle == Some(true) {
+            self.time = self.later;
+        }
         idle
     }
 }

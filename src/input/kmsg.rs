@@ -1,9 +1,10 @@
 //! The kernel's log: one record for each read of `/dev/kmsg`.
 //!
 //! ```text
-//! 6,339,5140900,-;NET: Registered protocol family 10 LF
-//! │ │   │       │  SUBSYSTEM=net LF                  (with a blank before each KEY=value)
-//! │ │   │       └ flags: c is a continuation
+//! 6,339,5140900,-,caller=T1;NET: Registered protocol family 10 LF
+//! │ │   │       │ │          SUBSYSTEM=net LF        (with a blank before each KEY=value)
+//! │ │   │       │ └ thread or CPU, if the kernel was built so
+//! │ │   │       └ flags: c and + are fragments, see fragments.rs
 //! │ │   └ microseconds since boot
 //! │ └ sequence
 //! └ PRI
@@ -35,10 +36,35 @@ pub struct KernelRecord<'a> {
     pub sequence: u64,
     /// When it was written, in microseconds since boot (`CLOCK_MONOTONIC`).
     pub micros: u64,
-    /// Whether it goes on where the record before it stopped.
-    pub continuation: bool,
+    /// Whether it is a part of a line.
+    pub fragment: Fragment,
+    /// Who printed it, if the kernel tells.
+    pub caller: Option<Caller>,
     /// Its text, with `\xNN` for what is not printable.
     pub text: &'a [u8],
+}
+
+/// What the flags of a record say about lines that were printed piece by piece.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fragment {
+    /// It is a line.
+    No,
+    /// `c`: a part of a line; of the first part only Linux before 4.9 says so.
+    Begun,
+    /// `+`: it goes on with the record before it.
+    Continued,
+}
+
+/// Who printed a record: a thread (`T`) or, outside of any, a CPU (`C`), and its number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Caller(u8, u32);
+
+impl Caller {
+    /// Reads a header field `caller=T1`; any other is none.
+    fn read(field: &str) -> Option<Self> {
+        let (kind, number) = field.strip_prefix("caller=")?.split_at_checked(1)?;
+        Some(Self(*kind.as_bytes().first()?, number.parse().ok()?))
+    }
 }
 
 /// Which time a message carries.
@@ -53,7 +79,7 @@ pub enum Time {
 }
 
 impl Time {
-    /// The kernel's own time (`-t`); that of reception if the clocks cannot be read.
+    /// The kernel's own time; that of reception if the clocks cannot be read.
     pub fn since_boot() -> Self {
         let up = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
         let boot = up.ok().and_then(|up| SystemTime::now().checked_sub(up));
@@ -87,11 +113,19 @@ pub fn parse_record(octets: &[u8]) -> Option<KernelRecord<'_>> {
     let sequence = fields.next()?.parse().ok()?;
     let micros = fields.next()?.parse().ok()?;
     let flags = fields.next().unwrap_or_default();
+    let fragment = if flags.contains('+') {
+        Fragment::Continued
+    } else if flags.contains('c') {
+        Fragment::Begun
+    } else {
+        Fragment::No
+    };
     Some(KernelRecord {
         pri: Pri::new(pri)?,
         sequence,
         micros,
-        continuation: flags.contains(['c', '+']),
+        fragment,
+        caller: fields.find_map(Caller::read),
         text: first_line(text),
     })
 }
@@ -235,7 +269,8 @@ impl KernelLog {
             pri: Pri::of(Facility::Kern, Severity::Notice),
             sequence,
             micros: 0,
-            continuation: false,
+            fragment: Fragment::No,
+            caller: None,
             text: first_line(octets),
         });
         Ok(Step::Record { record, lost })
@@ -356,23 +391,29 @@ mod tests {
 
     #[test]
     fn a_record_is_pri_sequence_micros_flags_and_text() {
+        use Fragment::{Begun, Continued, No};
         for (octets, want) in [
             (
                 &b"6,339,5140900,-;NET: family 10\n"[..],
-                Some((6, 339, 5_140_900, false, "NET: family 10")),
+                Some((6, 339, 5_140_900, (No, None), "NET: family 10")),
             ),
             (
                 b"30,340,5690716,-;udevd[80]: x\n",
-                Some((30, 340, 5_690_716, false, "udevd[80]: x")),
+                Some((30, 340, 5_690_716, (No, None), "udevd[80]: x")),
             ),
             (
                 b"4,1,2,-,new=3;a;b\n KEY=v\n K2=w\n",
-                Some((4, 1, 2, false, "a;b")),
+                Some((4, 1, 2, (No, None), "a;b")),
             ),
-            (b"4,1,2,c;more\n", Some((4, 1, 2, true, "more"))),
-            (b"4,1,2,-;\n", Some((4, 1, 2, false, ""))),
-            (b"4,1,2;old\n", Some((4, 1, 2, false, "old"))),
-            (b"4,1,2,-;cut off", Some((4, 1, 2, false, "cut off"))),
+            (b"4,1,2,c;more\n", Some((4, 1, 2, (Begun, None), "more"))),
+            (
+                b"4,1,2,+,x=1,caller=C3;more\n",
+                Some((4, 1, 2, (Continued, Some(Caller(b'C', 3))), "more")),
+            ),
+            (b"4,1,2,-,caller=;x\n", Some((4, 1, 2, (No, None), "x"))),
+            (b"4,1,2,-;\n", Some((4, 1, 2, (No, None), ""))),
+            (b"4,1,2;old\n", Some((4, 1, 2, (No, None), "old"))),
+            (b"4,1,2,-;cut off", Some((4, 1, 2, (No, None), "cut off"))),
             (b"192,1,2,-;x\n", None),
             (b"4,x,2,-;x\n", None),
             (b"4,1;x\n", None),
@@ -382,7 +423,13 @@ mod tests {
             let got = parse_record(octets);
             let got = got.as_ref().map(|r| {
                 let text = std::str::from_utf8(r.text).expect("the cases are UTF-8");
-                (r.pri.value(), r.sequence, r.micros, r.continuation, text)
+                (
+                    r.pri.value(),
+                    r.sequence,
+                    r.micros,
+                    (r.fragment, r.caller),
+                    text,
+                )
             });
             assert_eq!(got, want, "{}", octets.escape_ascii());
         }

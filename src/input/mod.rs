@@ -12,6 +12,7 @@ pub mod bell;
 mod connection;
 pub mod datagram;
 pub mod denials;
+pub mod fragments;
 pub mod internal;
 pub mod kernel;
 pub mod kmsg;

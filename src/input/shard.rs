@@ -20,10 +20,11 @@ use super::peer::{PeerHandle, PeerNames};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
 use crate::message::{self, Flag, Message, Sender};
+use crate::pri::Facility;
 use crate::route::filter::Scene;
 use crate::route::inbox::Inbox;
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
-use crate::route::{Class, Policy, RoutingTable};
+use crate::route::{Class, KernelProgram, Policy, RoutingTable};
 
 /// The routing table in force; a reload stores another one.
 pub type Live = Arc<ArcSwap<RoutingTable>>;
@@ -235,10 +236,14 @@ impl Shard {
         } else {
             None
         };
+        let has_tag = peer == Peer::Kernel
+            && pri.facility() == Facility::Kern
+            && policy.kernel_program == KernelProgram::Tag;
         let scene = Scene {
             hostname: claimed.unwrap_or(peer_name),
             source,
             own_name,
+            program: has_tag.then(|| tag(message.msg())).flatten(),
         };
         let local = !matches!(peer, Peer::Remote(_));
         let fate = lanes.deliver(&message, scene, local, class, *received);
@@ -310,6 +315,13 @@ impl Shard {
         self.opened
             .is_some_and(|opened| self.received.since(opened) >= LATEST)
     }
+}
+
+/// The tag that a text of the kernel begins with: `ipfw` of `ipfw: 100 Deny`.
+fn tag(text: &[u8]) -> Option<&[u8]> {
+    let ends = |octet: &u8| !octet.is_ascii_alphanumeric() && !b"_-/".contains(octet);
+    let (name, rest) = text.split_at_checked(text.iter().position(ends)?)?;
+    (!name.is_empty() && rest.starts_with(b": ")).then_some(name)
 }
 
 /// How long datagram senders may be kept waiting: 100 ms at a time, a second in a minute

@@ -12,6 +12,8 @@ pub struct Scene<'a> {
     pub source: &'a [u8],
     /// Our own name.
     pub own_name: &'a [u8],
+    /// What program blocks take for the program, if that is not APP-NAME.
+    pub program: Option<&'a [u8]>,
 }
 
 /// All conditions of a rule; each must hold.
@@ -20,8 +22,21 @@ pub struct Filter(Vec<Condition>);
 
 impl Filter {
     /// The filter for these conditions; none of them accepts everything.
-    pub fn new(conditions: &[Condition]) -> Self {
-        Self(conditions.to_vec())
+    ///
+    /// Lines show hosts without `domains`: a block may name them with or without.
+    pub fn new(conditions: &[Condition], domains: &[String]) -> Self {
+        let mut conditions = conditions.to_vec();
+        for condition in &mut conditions {
+            if let Condition::Host { names, .. } = condition {
+                let short = |name: &HostName| match name {
+                    HostName::Named(name) => without_domain(name, domains).map(HostName::Named),
+                    HostName::Local | HostName::Pattern(_) => None,
+                };
+                let more: Vec<HostName> = names.iter().filter_map(short).collect();
+                names.extend(more);
+            }
+        }
+        Self(conditions)
     }
 
     /// Whether there is nothing to ask.
@@ -37,10 +52,20 @@ impl Filter {
     }
 }
 
+/// `web.example.org` as `web`, if `example.org` is among the domains. All are in lower case.
+fn without_domain(name: &str, domains: &[String]) -> Option<String> {
+    let short = |domain: &String| name.strip_suffix(domain.as_str())?.strip_suffix('.');
+    let mut found = domains
+        .iter()
+        .filter(|domain| !domain.is_empty())
+        .filter_map(short);
+    found.find(|short| !short.is_empty()).map(str::to_owned)
+}
+
 fn holds(condition: &Condition, message: &Message<'_>, scene: Scene<'_>) -> bool {
     match condition {
         Condition::Program { names, exclude } => {
-            let program = message.app_name().unwrap_or_default();
+            let program = scene.program.or(message.app_name()).unwrap_or_default();
             let named = |name: &ProgramName| match name {
                 ProgramName::Exact(name) => name.as_bytes() == program,
                 ProgramName::Pattern(pattern) => pattern.is_match(program),

@@ -12,6 +12,7 @@
 //! drains it and ends.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -135,6 +136,8 @@ struct Shared {
     room_for_tasks: Notify,
     limit: usize,
     counters: Arc<OutputCounters>,
+    /// How many records had come when [`Inbox::watch`] was called.
+    watched: AtomicU64,
     losses: LossLog,
 }
 
@@ -181,6 +184,7 @@ pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbo
         room_for_tasks: Notify::new(),
         limit,
         losses: LossLog::new(name),
+        watched: AtomicU64::new(counters.enqueued.get()),
         counters,
     });
     (
@@ -278,6 +282,17 @@ impl Inbox {
             }
             made.await;
         }
+    }
+
+    /// From now on it matters whether something comes: see [`Self::was_quiet`].
+    pub fn watch(&self) {
+        let come = self.0.0.counters.enqueued.get();
+        self.0.0.watched.store(come, Ordering::Relaxed);
+    }
+
+    /// Whether nothing came since [`Self::watch`].
+    pub fn was_quiet(&self) -> bool {
+        self.0.0.counters.enqueued.get() == self.0.0.watched.load(Ordering::Relaxed)
     }
 
     /// A way to hurry the worker that does not keep the queue open.

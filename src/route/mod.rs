@@ -65,6 +65,20 @@ pub struct Policy {
     pub keep_kern: bool,
     /// `-T`: lines show reception time.
     pub always_received: bool,
+    /// The domains that hosts are shown without, in lower case.
+    pub domains: Vec<String>,
+    /// What a program block takes for the program of a kernel's message.
+    pub kernel_program: KernelProgram,
+}
+
+/// The program of a kernel's message, as program blocks see it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KernelProgram {
+    /// `kernel`, whatever it says.
+    #[default]
+    Kernel,
+    /// The tag that its text begins with, or `kernel` if there is none (FreeBSD).
+    Tag,
 }
 
 /// The rules, compiled, with the lanes that they lead to.
@@ -84,7 +98,8 @@ pub struct RoutingTable {
 #[derive(Debug)]
 struct Rule {
     filter: Filter,
-    lane: LaneId,
+    /// `None` for a rule that is left out and ends the search all the same.
+    lane: Option<LaneId>,
     local_only: bool,
     then: Then,
 }
@@ -100,14 +115,15 @@ impl RoutingTable {
         lane_of: impl Fn(usize) -> Option<LaneId>,
         policy: Policy,
     ) -> Self {
-        let kept = config.rules.iter().enumerate();
-        let kept: Vec<_> = kept
-            .filter_map(|(index, rule)| Some((rule, lane_of(index)?)))
+        let all = config.rules.iter().enumerate();
+        let kept: Vec<_> = all
+            .map(|(index, rule)| (rule, lane_of(index)))
+            .filter(|(rule, lane)| lane.is_some() || rule.then == Then::Stop)
             .collect();
         let rules = kept.iter().map(|(rule, lane)| Rule {
-            filter: Filter::new(&rule.conditions),
+            filter: Filter::new(&rule.conditions, &policy.domains),
             lane: *lane,
-            local_only: lanes[lane.index()].local_only,
+            local_only: lane.is_some_and(|lane| lanes[lane.index()].local_only),
             then: rule.then,
         });
         let rules: Box<[Rule]> = rules.collect();
@@ -139,7 +155,7 @@ impl RoutingTable {
     }
 
     /// Calls `pick` for the lane of every rule that takes this message, in file order, up to the first
-    /// that stands in a quick block.
+    /// that stands in a quick block. A mark is left out where something came since [`Self::watch`].
     pub fn route(
         &self,
         message: &Message<'_>,
@@ -155,8 +171,12 @@ impl RoutingTable {
         for id in &self.candidates[range.start as usize..range.end as usize] {
             let rule = &self.rules[*id as usize];
             if rule.filter.is_empty() || rule.filter.accepts(message, scene) {
-                if local || !rule.local_only {
-                    pick(rule.lane);
+                let quiet = |lane: LaneId| self.lanes[lane.index()].inbox.was_quiet();
+                if let Some(lane) = rule.lane
+                    && (local || !rule.local_only)
+                    && (class == Class::Message || quiet(lane))
+                {
+                    pick(lane);
                 }
                 match rule.then {
                     Then::Continue => {}
@@ -164,6 +184,11 @@ impl RoutingTable {
                 }
             }
         }
+    }
+
+    /// From now on an output that something comes to needs no mark: it shows that we live.
+    pub fn watch(&self) {
+        self.lanes.iter().for_each(|lane| lane.inbox.watch());
     }
 
     /// The lanes, by [`LaneId`].
@@ -246,12 +271,60 @@ mod tests {
             hostname: b"h",
             source: b"h",
             own_name: b"h",
+            program: None,
         };
         let mut taken = Vec::new();
         table.route(&message, scene, local, Class::Message, |lane| {
             taken.push(lane.index());
         });
         taken
+    }
+
+    #[test]
+    fn an_output_that_got_something_since_half_time_gets_no_mark() {
+        let loaded = config::parse_files(&[("t", "*.* /0\nmark.* /1\n")]);
+        let (busy, _busy) = inbox::inbox("busy".into(), 1, Arc::default());
+        let (calm, _calm) = inbox::inbox("calm".into(), 1, Arc::default());
+        let lane = |inbox: &Inbox| Lane {
+            inbox: inbox.clone(),
+            template: Template {
+                layout: Layout::Traditional,
+                escaping: Escaping::Text(Escape::Octal),
+            },
+            local_only: false,
+        };
+        let lanes = vec![lane(&busy), lane(&calm)];
+        let lane_of = |rule| Some(LaneId::from(rule));
+        let table = RoutingTable::compile(&loaded.config, lanes, lane_of, Policy::default());
+        let marked = || {
+            let message = Message::parse(b"<46>m: -- MARK --", Sender::Local { hostname: b"h" });
+            let scene = Scene {
+                hostname: b"h",
+                source: b"h",
+                own_name: b"h",
+                program: None,
+            };
+            let mut marked = Vec::new();
+            table.route(&message, scene, true, Class::Mark, |lane| {
+                marked.push(lane.index());
+            });
+            marked
+        };
+        let write = || {
+            let mut block = crate::block::Block::default();
+            block.push(MARK, |octets| {
+                octets.extend_from_slice(b"x\n");
+                0
+            });
+            busy.force(&mut block);
+        };
+        assert_eq!(marked(), [0, 1]);
+        write();
+        assert_eq!(marked(), [1]);
+        table.watch();
+        assert_eq!(marked(), [0, 1]);
+        write();
+        assert_eq!(marked(), [1]);
     }
 
     #[test]

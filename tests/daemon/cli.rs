@@ -36,7 +36,7 @@ fn check_shows_every_mistake_with_its_place_and_what_to_do() {
         check("auht.info\t/var/log/auth.log\nmail.*\t/var/log/mail\n*.*\tno such;\n");
     assert_eq!(status, Some(78), "{said}");
     for want in [
-        "syslog.conf:1:1: unknown facility \"auht\", rule ignored",
+        "syslog.conf:1:1: error E101: unknown facility \"auht\", rule ignored",
         "1 | auht.info",
         "^^^^ did you mean \"auth\"?",
         "syslog.conf:3:",

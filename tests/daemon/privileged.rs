@@ -114,3 +114,34 @@ fn what_a_full_disk_makes_us_drop_is_counted_to_the_record() {
     });
     finish(daemon);
 }
+
+#[test]
+fn another_host_name_is_read_on_sighup() {
+    if !is_inside("privileged::another_host_name_is_read_on_sighup") {
+        return;
+    }
+    let rename = r#"echo first.example.org > /proc/sys/kernel/hostname && exec "$0" "$@""#;
+    let setup = Setup::new(
+        "user.*\t{dir}/all\n+@\nuser.*\t{dir}/ours\n+Second.Example.org\nuser.*\t{dir}/second\n",
+    );
+    let daemon = setup
+        .wrapper(&["unshare", "--uts", "sh", "-c", rename])
+        .start();
+    let shown = |text: &str| {
+        daemon.unix(format!("<13>Jan  1 00:00:00 app: {text}"));
+        daemon.file("ours").wait_for(text)
+    };
+    assert_eq!(shown("before"), "Jan  1 00:00:00 first app: before");
+    let namespace = format!("--uts=/proc/{}/ns/uts", daemon.pid());
+    let renamed = Command::new("nsenter")
+        .args([&namespace, "sh", "-c"])
+        .arg("echo second.example.org > /proc/sys/kernel/hostname")
+        .status();
+    assert!(renamed.expect("nsenter(1)").success());
+    assert_eq!(shown("renamed"), "Jan  1 00:00:00 first app: renamed");
+    assert!(daemon.reload().contains("configuration loaded again"));
+    assert_eq!(shown("after"), "Jan  1 00:00:00 second app: after");
+    daemon.file("second").wait_for("after");
+    assert_eq!(daemon.file("second").lines().len(), 1);
+    daemon.finish();
+}

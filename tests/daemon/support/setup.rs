@@ -19,6 +19,7 @@ pub(crate) struct Setup {
     arguments: Vec<String>,
     listens: Vec<&'static str>,
     wrapper: Vec<&'static str>,
+    kernel_log: bool,
 }
 
 impl Setup {
@@ -30,6 +31,7 @@ impl Setup {
             arguments: Vec::new(),
             listens: vec!["udp://127.0.0.1:0", "tcp://127.0.0.1:0"],
             wrapper: Vec::new(),
+            kernel_log: false,
         };
         setup.configure(config);
         setup
@@ -54,6 +56,12 @@ impl Setup {
     /// A command that starts the one behind it, such as `sh -c 'umask 077; exec "$@"' sh`.
     pub(crate) fn wrapper(mut self, wrapper: &[&'static str]) -> Self {
         self.wrapper = wrapper.to_vec();
+        self
+    }
+
+    /// With the kernel's log, for a test that has a `/dev/kmsg` of its own. The console stays as it is.
+    pub(crate) fn kernel_log(mut self) -> Self {
+        self.kernel_log = true;
         self
     }
 
@@ -95,7 +103,14 @@ impl Setup {
         command.arg("-f").arg(self.path("syslog.conf"));
         command.arg("-p").arg(self.path("log.sock"));
         command.arg("-P").arg(self.path("syslogd.pid"));
-        command.args(["-K", "-n"]);
+        // Long where a family of daemon has no such letter.
+        command.arg("--no-dns");
+        if self.kernel_log {
+            command.arg("--keep-console");
+            command.arg("--kmsg-cache").arg(self.path("kmsg.position"));
+        } else {
+            command.arg("--no-kernel-log");
+        }
         for listen in &self.listens {
             command.args(["--listen", listen]);
         }
