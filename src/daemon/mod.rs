@@ -156,7 +156,10 @@ impl Started {
         });
         let lost = running.stop_outputs(&statistics);
         if lost > 0 {
-            report::complain(&format!("{lost} messages were not written before the end"));
+            report::complain(&match lost {
+                1 => "1 message was not written before the end".to_owned(),
+                lost => format!("{lost} messages were not written before the end"),
+            });
         }
         drop(pid_file);
         ExitCode::SUCCESS
