@@ -272,8 +272,9 @@ impl Translation {
                 } else if let Some(path) = followed.value_like(is_path) {
                     self.push("--pid-file=", Some(path));
                 } else {
-                    self.refusals
-                        .push(format!("{name} is rsyslog's, and takes a path or NONE"));
+                    self.refusals.push(format!(
+                        "{name} is rsyslog's, and takes a path or NONE; inetd cannot start us yet"
+                    ));
                 }
             }
             Shape::SocketOrConsole => match followed.value_like(is_socket) {

@@ -119,7 +119,9 @@ fn no_fifo(path: &Path) -> Option<Found> {
 
 /// The first user to write to whom the user database does not know; none if it cannot be asked.
 fn unknown_user<'a>(mut users: impl Iterator<Item = &'a String>) -> Option<Found> {
-    let unknown = users.find(|user| matches!(User::from_name(user), Ok(None)))?;
+    // What looks like a path was told as such.
+    let unknown =
+        users.find(|user| !user.contains('/') && matches!(User::from_name(user), Ok(None)))?;
     Some(Found {
         code: "W018",
         message: format!("user {unknown} is unknown on this machine"),
@@ -192,7 +194,8 @@ mod tests {
             ("W018", "user nobody-here is unknown on this machine"),
         ];
         assert_eq!(told(rules), want.map(|(code, text)| (code, text.into())));
-        assert_eq!(told("mail.* /tmp/x;owner=root,group=root\nuser.* root"), []);
+        let known = "mail.* /tmp/x;owner=root,group=root\nuser.* root\nuser.* var/log/x";
+        assert_eq!(told(known), []);
     }
 
     #[test]
