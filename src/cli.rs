@@ -21,6 +21,7 @@
 //!
 //! Values that belong to the language of syslog.conf(5) stay text here; the configuration reads them.
 
+mod abbreviation;
 mod dialect;
 mod families;
 mod one_log;
@@ -30,6 +31,7 @@ mod translate;
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -246,6 +248,10 @@ pub struct Arguments {
             .map(|name| Dialect::from_name(&name).unwrap_or_default()))]
     pub compat: Dialect,
 
+    /// Write a line to this descriptor when messages are received, and close it, as s6 and dinit want it
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(3..))]
+    pub ready_fd: Option<i32>,
+
     /// Check the configuration, show every mistake, and exit: 0 is clean, 78 is not
     #[arg(long)]
     pub check: bool,
@@ -419,7 +425,15 @@ fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Argu
     if let Some(refusal) = translation.refusals.into_iter().next() {
         return Err(refused(refusal));
     }
-    let matches = Arguments::command().try_get_matches_from(translation.argv)?;
+    let matches = Arguments::command()
+        .try_get_matches_from(&translation.argv)
+        .map_err(|error| {
+            if error.kind() == ErrorKind::InvalidUtf8 {
+                not_text(&translation.argv)
+            } else {
+                Usage(error)
+            }
+        })?;
     let mut arguments = Arguments::from_arg_matches(&matches)?;
     arguments.foreground |= arguments.debug || arguments.try_dir.is_some();
     arguments.warnings = translation.warnings;
@@ -434,6 +448,16 @@ fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Argu
     }
     arguments.is_config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
     Ok(arguments)
+}
+
+/// clap does not say which argument it could not read.
+fn not_text(argv: &[OsString]) -> Usage {
+    let odd: Vec<String> = argv
+        .iter()
+        .filter(|argument| argument.to_str().is_none())
+        .map(|argument| argument.as_bytes().escape_ascii().to_string())
+        .collect();
+    refused(format!("not UTF-8 text: {}", odd.join(", ")))
 }
 
 fn refused(sentence: String) -> Usage {

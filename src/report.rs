@@ -34,6 +34,13 @@ pub struct Report {
     pub text: String,
 }
 
+/// `1 message`, `2 messages`: a number with what is counted.
+pub fn counted(number: impl fmt::Display, what: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// Says one kind of thing at most once a minute, so that a peer cannot fill the log with it.
 #[derive(Debug, Default)]
 pub struct Seldom {

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Mutex, PoisonError};
 
@@ -45,6 +45,20 @@ pub fn fork() -> io::Result<Fork> {
 /// How many threads this process has; 1 if /proc is not mounted.
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// The descriptor of this number, which whoever started us left open for us. It is closed on exec from now on.
+///
+/// # Errors
+/// If it is not open.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD on any number is harmless; it tells whether the descriptor is open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and ours alone: whoever started us says that it was passed to this process, and the
+    // callers take each number once, before anything of ours could have got it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Ignores a signal from now on.

@@ -1,27 +1,51 @@
-//! `syslogd.conf.example` is valid, and says what it seems to say.
+//! `syslogd.conf.example` is valid, and says what it seems to say, with the lines that are commented out
+//! as well: a `#` and no blank stand before them.
 
 use std::path::Path;
 
-use syslogd::config::{self, Escape, Loaded, Sync};
+use syslogd::config::{self, Destination, Escape, Loaded, Sync};
 use syslogd::pri::{Facility, Pri, Severity};
 
-fn example() -> Loaded {
+fn text() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("syslogd.conf.example");
-    config::parse_str(
-        "syslogd.conf.example",
-        &std::fs::read_to_string(path).expect("readable"),
-    )
+    std::fs::read_to_string(path).expect("readable")
+}
+
+/// The example with every line in force.
+fn example() -> Loaded {
+    let whole: Vec<String> = text()
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rule) if rule.starts_with(|c: char| c.is_ascii_lowercase() || c == '*') => rule,
+            Some(_) | None => line,
+        })
+        .map(str::to_owned)
+        .collect();
+    config::parse_str("syslogd.conf.example", &whole.join("\n"))
 }
 
 #[test]
 fn the_example_has_no_mistake() {
-    let loaded = example();
-    let shown: Vec<String> = loaded
-        .diagnostics
-        .iter()
-        .map(|found| found.render(&loaded.sources, false))
-        .collect();
-    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    for loaded in [
+        example(),
+        config::parse_str("syslogd.conf.example", &text()),
+    ] {
+        let shown: Vec<String> = loaded
+            .diagnostics
+            .iter()
+            .map(|found| found.render(&loaded.sources, false))
+            .collect();
+        assert!(shown.is_empty(), "{}", shown.join("\n"));
+    }
+}
+
+#[test]
+fn the_example_as_it_is_suits_the_bsds_and_forwards_nothing() {
+    let loaded = config::parse_str("syslogd.conf.example", &text());
+    assert_eq!(loaded.suspicions, []);
+    assert_eq!(loaded.config.listens, []);
+    let mut rules = loaded.config.rules.iter();
+    assert!(!rules.any(|rule| matches!(rule.destination, Destination::Forward(_))));
 }
 
 #[test]
@@ -43,7 +67,7 @@ fn the_example_sends_to_these_destinations() {
         "/var/log/daemon.log",
         "/var/log/audit.log",
         "*",
-        "operator,root",
+        "daemon,root",
         "/dev/console",
         "|/dev/xconsole",
         "@192.0.2.1:514",
@@ -63,7 +87,14 @@ fn the_example_sends_to_these_destinations() {
         .iter()
         .map(|listen| listen.address.to_string())
         .collect();
-    assert_eq!(listens, ["unixgram:///run/chroot/dev/log"]);
+    let want = [
+        "unixgram:///run/chroot/dev/log",
+        "unix:///run/syslog.stream",
+        "udp://0.0.0.0:514",
+        "udp://[::]:514",
+        "tcp://[::1]:601",
+    ];
+    assert_eq!(listens, want);
 }
 
 #[test]
@@ -77,12 +108,13 @@ fn the_example_selects_these_messages() {
         ("/var/log/syslog", User, Debug, true),
         ("/var/log/syslog", Auth, Critical, false),
         ("/var/log/messages", Kern, Warning, true),
-        ("/var/log/messages", Kern, Error, false),
+        ("/var/log/messages", Kern, Error, true),
+        ("/var/log/messages", Kern, Debug, false),
         ("/var/log/messages", Cron, Notice, false),
         ("/var/log/daemon.log", Daemon, Informational, true),
         ("/var/log/daemon.log", Daemon, Notice, false),
-        ("|/dev/xconsole", News, Critical, true),
-        ("|/dev/xconsole", News, Warning, false),
+        ("|/dev/xconsole", News, Error, true),
+        ("|/dev/xconsole", News, Critical, false),
     ] {
         let mut rules = loaded.config.rules.iter();
         let rule = rules

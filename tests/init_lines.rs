@@ -169,3 +169,42 @@ fn a_line_that_cannot_be_obeyed_fails_with_a_sentence() {
         assert!(said.contains(words), "{line}: {said}");
     }
 }
+
+#[test]
+fn a_supervisor_with_a_descriptor_is_told_when_messages_are_received() {
+    for (line, shell) in [
+        ("-F --ready-fd=3", "exec \"$@\" 3>{}/ready"),
+        ("--ready-fd=7", "exec \"$@\" 7>{}/ready"),
+    ] {
+        let home = Home::new(CONFIGURATION);
+        let daemon = home.command(&format!("{line} {HERE}"));
+        let pipe = home.path("ready");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let shell = shell.replace("{}", &home.path("").display().to_string());
+        let mut child = Command::new("sh")
+            .args(["-c", &shell, "sh"])
+            .arg(daemon.get_program())
+            .args(daemon.get_args())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("there is a shell");
+        // It ends when the daemon, and whoever started that, has closed it.
+        let told = std::fs::read(&pipe).expect("it can be read");
+        assert_eq!(told, b"\n", "{line}");
+        receives(&home);
+        home.end();
+        assert!(child.wait().expect("it is ours").success(), "{line}");
+    }
+}
+
+#[test]
+fn a_descriptor_that_nobody_left_open_is_refused() {
+    let home = Home::new(CONFIGURATION);
+    for (line, status) in [("-F --ready-fd=999", 64), ("-F --ready-fd=1", 64)] {
+        let output = home.run(&format!("{line} {HERE}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.contains("--ready-fd"), "{said}");
+    }
+}

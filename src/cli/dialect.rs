@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::abbreviation::is_compat;
+
 /// A family of syslog daemons.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Dialect {
@@ -49,10 +51,11 @@ impl Dialect {
         let mut rest = rest.unwrap_or_default().iter();
         let mut chosen = None;
         while let Some(argument) = rest.next().filter(|argument| *argument != "--") {
-            if argument == "--compat" {
-                chosen = rest.next().cloned();
-            } else if let Some(name) = argument.as_bytes().strip_prefix(b"--compat=") {
-                chosen = Some(OsStr::from_bytes(name).to_owned());
+            let mut parts = argument.as_bytes().splitn(2, |octet| *octet == b'=');
+            let option = parts.next().unwrap_or_default();
+            if is_compat(option) {
+                let attached = parts.next().map(|name| OsStr::from_bytes(name).to_owned());
+                chosen = attached.or_else(|| rest.next().cloned());
             }
         }
         let named = |name: &OsStr| name.to_str().and_then(Self::from_name);

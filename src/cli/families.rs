@@ -20,6 +20,8 @@ pub(super) struct Family {
     pub(super) short: &'static [(u8, Meaning)],
     /// Long options that are not ours, or have another meaning.
     pub(super) long: &'static [(&'static str, Meaning)],
+    /// Long options that are ours and mean the same there.
+    pub(super) shared: &'static [&'static str],
 }
 
 /// What an option of a family is among ours.
@@ -100,6 +102,33 @@ pub(super) fn family(dialect: Option<Dialect>) -> Family {
     }
 }
 
+/// The families that know this letter; if `valued`, only those where it takes a value.
+pub(super) fn who_knows(letter: u8, valued: bool) -> Vec<&'static str> {
+    Dialect::ALL
+        .into_iter()
+        .filter(|(dialect, _)| {
+            let mut short = family(Some(*dialect)).short.iter();
+            short.any(|(known, meaning)| *known == letter && (!valued || meaning.takes_a_value()))
+        })
+        .map(|(_, name)| name)
+        .collect()
+}
+
+impl Meaning {
+    fn takes_a_value(self) -> bool {
+        match self {
+            Value(_) | Ignored(Arity::Value, _) | Udp(Receive::Address | Receive::Port) => true,
+            Flag(_)
+            | Attached(_)
+            | Ignored(Arity::Alone | Arity::Attached, _)
+            | Refused(_)
+            | NoDnsOrForeground
+            | ByShape(_)
+            | Udp(Receive::Yes) => false,
+        }
+    }
+}
+
 const BOOT_FILE: &str = "messages of the kernel are tagged kernel:";
 const SHARED_MEMORY: &str = "there is no log in shared memory, messages go to the log file";
 const NO_TLS: &str = "TLS is not there yet; leave it out, and forward or receive over tcp:// \
@@ -146,6 +175,7 @@ const DEFAULT: Family = Family {
         (b'v', ByShape(Shape::VersionOrVerbose)),
     ],
     long: &[],
+    shared: &[],
 };
 
 /// `getopt(3)`: `468Aa:b:C:cdHFf:Kklm:M:nP:p:r:sTtv?`
@@ -180,6 +210,7 @@ const SYSKLOGD: Family = Family {
         (b'v', Flag(&["--version"])),
     ],
     long: &[],
+    shared: &[],
 };
 
 /// `getopt(3)`: `468Aa:b:cCdf:FHkl:M:m:nNoO:p:P:sS:Tuv`
@@ -215,6 +246,7 @@ const FREEBSD: Family = Family {
         (b'v', Flag(&["--verbose"])),
     ],
     long: &[],
+    shared: &[],
 };
 
 /// `getopt(3)`: `46a:C:c:dFf:hK:k:m:nP:p:rS:s:T:U:uVZ`
@@ -258,6 +290,7 @@ const OPENBSD: Family = Family {
         (b'Z', Flag(&["--utc-time"])),
     ],
     long: &[],
+    shared: &[],
 };
 
 /// `getopt(3)`: `b:B:d::nsSf:g:km:o:p:P:rt:Tu:UvX`
@@ -298,6 +331,7 @@ const NETBSD: Family = Family {
         ),
     ],
     long: &[],
+    shared: &[],
 };
 
 /// argp(3): `46a:b:B:dD:f:hl:m:np:P:rs:STV?` and long names.
@@ -345,6 +379,7 @@ const INETUTILS: Family = Family {
         ("rcdir", Value("--include-directory=")),
         ("rcfile", Value("--config=")),
     ],
+    shared: &["debug", "help", "ipv4", "ipv6", "mark", "sync", "version"],
 };
 
 /// getopt(3): `a:dhf:l:m:np:rs:vx`; its klogd, not itself, read the kernel's log.
@@ -366,6 +401,7 @@ const SYSKLOGD1: Family = Family {
         (b'x', Flag(&["--no-dns"])),
     ],
     long: &[],
+    shared: &[],
 };
 
 /// getopt(3): `nO:l:SR:LC::DKs:b:tf:m:`; its klogd, not itself, reads the kernel's log.
@@ -403,6 +439,7 @@ const BUSYBOX: Family = Family {
         (b't', Flag(&["--receive-time"])),
     ],
     long: &[],
+    shared: &[],
 };
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::*;
+use proptest::prelude::*;
 
 fn argv(line: &str) -> Vec<OsString> {
     let words = std::iter::once("syslogd").chain(line.split_whitespace());
@@ -328,5 +329,138 @@ fn n_may_mean_the_foreground_in_the_default_dialect_only() {
     ] {
         let arguments = parsed(line);
         assert_eq!((arguments.may_stay, arguments.foreground), want, "{line}");
+    }
+}
+
+#[test]
+fn a_long_option_may_be_shortened_while_it_stands_for_one() {
+    for (line, want) in [
+        ("--foreg", "--foreground"),
+        ("--conf=a", "--config=a"),
+        ("--mar=5 --no-dn", "--mark=5 --no-dns"),
+        ("--sec --secure", "--secure --secure"),
+    ] {
+        assert_eq!(translate(argv(line), None).argv, argv(want), "{line}");
+    }
+    assert_eq!(parsed("--comp=busybox -n").compat, Dialect::Busybox);
+    assert_eq!(parsed("--comp busybox -n").compat, Dialect::Busybox);
+    assert!(parsed("--compat=inetutils --no-f").no_forward);
+    let inetutils = parsed("--compat=inetutils --rcf=a --loc");
+    assert!(inetutils.receive_time && inetutils.config == Path::new("a"));
+}
+
+#[test]
+fn a_mistake_is_told_with_what_was_probably_meant() {
+    for (line, want) in [
+        (
+            "--no-f",
+            "--no-f is the beginning of several options: --no-folding, --no-forward",
+        ),
+        ("--compat=inetutils --rc=x", "--rcdir, --rcfile"),
+        (
+            "-R loghost",
+            "no option -R here; it is one with --compat=busybox",
+        ),
+        ("-Z", "it is one with --compat=openbsd"),
+        (
+            "-s example.org",
+            "nothing is known of \"example.org\"; it takes one with --compat=",
+        ),
+        ("-F extra", "unexpected argument 'extra'"),
+        ("--no-such-option", "unexpected argument '--no-such-option'"),
+        ("-i r.pid", "is rsyslog's"),
+    ] {
+        let usage = parse_with(argv(line), None).expect_err(line);
+        assert_eq!(usage.code(), 64, "{line}");
+        assert!(usage.to_string().contains(want), "{line}: {usage}");
+    }
+    let odd = OsString::from_vec(b"--listen=udp://\xff".to_vec());
+    let usage = parse_with(vec!["syslogd".into(), odd], None).expect_err("no text");
+    assert!(
+        usage.to_string().contains("--listen=udp://\\xff"),
+        "{usage}"
+    );
+}
+
+#[test]
+fn a_rotation_that_is_none_is_not_taken_for_reception() {
+    for line in ["-r 10X", "-r10X", "-r 10M:"] {
+        let rotation = parsed(line).rotation.unwrap_or_default();
+        assert!(rotation.starts_with("10"), "{line}: {rotation}");
+    }
+}
+
+/// Options, known and not, attached and not, and what may follow them.
+fn any_word() -> impl Strategy<Value = OsString> {
+    let names: Vec<String> = Arguments::command()
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .map(str::to_owned)
+        .collect();
+    let name = prop::sample::select(names);
+    let value = prop::sample::select(vec![
+        "", "0", "5", "10M:5", ":3", "10X", "/l", "600:/l", "bsd", "NONE", "a.b:c", "-", "=",
+        "[::1]:5",
+    ]);
+    prop_oneof![
+        ("-[ -~]{1,4}", value.clone()).prop_map(|(letters, value)| letters + value),
+        (name.clone(), value.clone()).prop_map(|(name, value)| format!("--{name}={value}")),
+        (name, any::<prop::sample::Index>()).prop_map(|(name, at)| {
+            let (beginning, _) = name.split_at(at.index(name.len() + 1));
+            format!("--{beginning}")
+        }),
+        value.prop_map(str::to_owned),
+        "--[a-z-]{0,8}",
+        Just("--".to_owned()),
+    ]
+    .prop_map(OsString::from)
+    .boxed()
+    .prop_union(
+        prop::collection::vec(any::<u8>(), 0..12)
+            .prop_map(OsString::from_vec)
+            .boxed(),
+    )
+}
+
+/// Whether a refusal names something of the command line, as written or as translated.
+fn names_its_cause(said: &str, argv: &[OsString], translated: &[OsString]) -> bool {
+    let mut words = argv.iter().chain(translated).skip(1);
+    words.any(|word| {
+        let text = word.as_bytes().escape_ascii().to_string();
+        let option = text.split('=').next().unwrap_or_default().to_owned();
+        let letters = text.strip_prefix('-').unwrap_or_default().chars();
+        let mut short = letters.map(|letter| format!("-{letter}"));
+        let whole = word.to_str().unwrap_or(&text);
+        let quoted = [format!("'{whole}'"), format!("\"{whole}\"")];
+        let is_telling = |word: &&str| word.len() > 1 && *word != "--";
+        let mut plain = [whole, &text, &option].into_iter().filter(is_telling);
+        quoted.iter().any(|quoted| said.contains(quoted))
+            || plain.any(|word| said.contains(word))
+            || short.any(|short| said.contains(&short))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_command_line_is_obeyed_or_refused_by_name(
+        words in prop::collection::vec(any_word(), 0..6),
+        dialect in prop::sample::select(
+            Dialect::ALL.iter().map(|(_, name)| *name).chain([""]).collect::<Vec<_>>()),
+    ) {
+        let mut line = vec![OsString::from("syslogd")];
+        if !dialect.is_empty() {
+            line.push(format!("--compat={dialect}").into());
+        }
+        line.extend(words);
+        if let Err(usage) = parse_with(line.clone(), None)
+            && usage.code() != 0
+        {
+            let dialect = Dialect::choose(&line, None).unwrap_or_default();
+            let translated = translate(line.clone(), dialect).argv;
+            let said = usage.to_string();
+            prop_assert!(names_its_cause(&said, &line, &translated), "{:?}: {}", line, said);
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::vec::IntoIter;
 
 use super::Dialect;
-use super::families::{Arity, Family, Meaning, Receive, Shape, family};
+use super::abbreviation::{Completed, complete};
+use super::families::{Arity, Family, Meaning, Receive, Shape, family, who_knows};
 
 /// A command line in our long options, and what the operator should know about it.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub fn translate(argv: Vec<OsString>, dialect: Option<Dialect>) -> Translation {
     let mut translation = Translation::default();
     let mut rest = argv.into_iter().peekable();
     translation.argv.extend(rest.next());
+    // The letter right before, if it took no value.
+    let mut before = None;
     let presets = family.presets.iter().map(OsString::from);
     translation.argv.extend(presets);
     while let Some(argument) = rest.next() {
@@ -53,10 +56,17 @@ pub fn translate(argv: Vec<OsString>, dialect: Option<Dialect>) -> Translation {
                 }
             }
             [b'-', cluster @ ..] if !cluster.is_empty() => {
+                let length = rest.len();
                 translation.cluster(&family, dialect, cluster, &mut rest, sole);
+                before = cluster.last().copied().filter(|_| rest.len() == length);
+                continue;
             }
-            _ => translation.argv.push(argument),
+            _ => {
+                translation.refuse_value(before, &argument);
+                translation.argv.push(argument);
+            }
         }
+        before = None;
     }
     translation.finish()
 }
@@ -91,6 +101,20 @@ impl Followed<'_, '_> {
 }
 
 impl Translation {
+    /// Refuses `-s example.org` where `-s` takes no value, if it does elsewhere.
+    fn refuse_value(&mut self, before: Option<u8>, argument: &OsStr) {
+        let Some(letter) = before else { return };
+        let known = who_knows(letter, true);
+        if !known.is_empty() {
+            self.refusals.push(format!(
+                "-{} takes no value here, and nothing is known of \"{}\"; it takes one with {}",
+                char::from(letter).escape_default(),
+                argument.as_bytes().escape_ascii(),
+                alternatives(&known)
+            ));
+        }
+    }
+
     /// `-abc`, where each letter may take what follows it.
     fn cluster(
         &mut self,
@@ -108,6 +132,14 @@ impl Translation {
                     None => {
                         let unknown = [b"-", cluster].concat();
                         self.argv.push(OsString::from_vec(unknown));
+                        let known = who_knows(*letter, false);
+                        if !known.is_empty() {
+                            let letter = char::from(*letter);
+                            let known = alternatives(&known);
+                            self.refusals.push(format!(
+                                "there is no option -{letter} here; it is one with {known}"
+                            ));
+                        }
                     }
                     Some(dialect) => self.refusals.push(format!(
                         "-{} is no option of a syslogd with --compat={}",
@@ -128,7 +160,7 @@ impl Translation {
         }
     }
 
-    /// `--name` or `--name=value`; false if the family gives it no meaning of its own.
+    /// `--name` or `--name=value`, or an unambiguous beginning of it; false if nobody knows it.
     fn long(
         &mut self,
         family: &Family,
@@ -136,14 +168,31 @@ impl Translation {
         next: &mut Peekable<IntoIter<OsString>>,
     ) -> bool {
         let mut parts = written.splitn(2, |octet| *octet == b'=');
-        let name = parts.next().unwrap_or_default();
+        let name = parts.next().and_then(|name| str::from_utf8(name).ok());
         let value = parts.next();
-        let known = family
-            .long
-            .iter()
-            .find(|(known, _)| known.as_bytes() == name);
-        let Some((name, meaning)) = known else {
+        let Some(name) = name else {
             return false;
+        };
+        let whole = match complete(name, family) {
+            Completed::One(whole) => whole,
+            Completed::None => return false,
+            Completed::Several(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("--{name}")).collect();
+                self.refusals.push(format!(
+                    "--{name} is the beginning of several options: {}",
+                    names.join(", ")
+                ));
+                return true;
+            }
+        };
+        let Some((name, meaning)) = family.long.iter().find(|(known, _)| *known == whole) else {
+            let mut argument = OsString::from(format!("--{whole}"));
+            if let Some(value) = value {
+                argument.push("=");
+                argument.push(OsStr::from_bytes(value));
+            }
+            self.argv.push(argument);
+            return true;
         };
         let mut followed = Followed {
             attached: value.unwrap_or_default(),
@@ -223,8 +272,9 @@ impl Translation {
                 } else if let Some(path) = followed.value_like(is_path) {
                     self.push("--pid-file=", Some(path));
                 } else {
-                    self.refusals
-                        .push(format!("{name} is rsyslog's, and takes a path or NONE"));
+                    self.refusals.push(format!(
+                        "{name} is rsyslog's, and takes a path or NONE; inetd cannot start us yet"
+                    ));
                 }
             }
             Shape::SocketOrConsole => match followed.value_like(is_socket) {
@@ -298,6 +348,15 @@ impl Translation {
     }
 }
 
+/// `--compat=a`, or `--compat=a, b or c`.
+fn alternatives(families: &[&str]) -> String {
+    match families {
+        [] => String::new(),
+        [only] => format!("--compat={only}"),
+        [first @ .., last] => format!("--compat={} or {last}", first.join(", ")),
+    }
+}
+
 fn is_path(text: &[u8]) -> bool {
     text.starts_with(b"/")
 }
@@ -317,15 +376,7 @@ fn is_socket(text: &[u8]) -> bool {
     }
 }
 
-/// `SIZE`, `SIZE:COUNT` or `:COUNT`, where SIZE may end in `k`, `M` or `G`.
+/// What is meant for a rotation: `SIZE`, `SIZE:COUNT` or `:COUNT`. Whether it is one is told later.
 fn is_rotation(text: &[u8]) -> bool {
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let mut parts = text.splitn(2, |octet| *octet == b':');
-    let size = parts.next().unwrap_or_default();
-    let count = parts.next();
-    let number = match size.split_last() {
-        Some((b'k' | b'K' | b'm' | b'M' | b'g' | b'G', number)) => number,
-        _ => size,
-    };
-    count.is_none_or(is_number) && (is_number(number) || (size.is_empty() && count.is_some()))
+    matches!(text, [b':' | b'0'..=b'9', ..])
 }

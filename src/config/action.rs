@@ -70,6 +70,11 @@ pub(super) fn parse(
 
 impl Action {
     fn take(&mut self, option: Piece<'_>, relaxed: bool) -> Result<(), Problem> {
+        if let Some((first, rest)) = option.split_once(&[';']) {
+            let message = "options are separated by commas, rule ignored";
+            let (first, rest) = (first.text.trim(), rest.text.trim());
+            return Err(option.error("E103", message, format!("write ;{first},{rest}")));
+        }
         let pair = option.split_once(&['=']);
         let (key, value) = pair.map_or((option, None), |(key, value)| {
             (key.trim(), Some(value.trim()))

@@ -1,11 +1,8 @@
 //! Checks over all rules at once: one destination has one set of settings, and is written once.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::FileTypeExt;
+use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::load::Loaded;
-use super::readers::has_reader;
 use super::size::RotationDecl;
 use super::{
     Condition, Destination, OutputSettings, ProgramName, Property, Rotation, RuleDecl, Span, Sync,
@@ -272,62 +269,4 @@ fn contradicts(conditions: &[Condition]) -> bool {
             Condition::Program { names, exclude } => names.iter().any(named) == *exclude,
             Condition::Host { .. } | Condition::Property { .. } => false,
         })
-}
-
-/// Warnings for `--check` only: what other families would read differently, and what a look at this machine
-/// shows, directories that are not there and FIFOs that nobody reads.
-pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
-    let mut warnings = loaded.suspicions.clone();
-    let mut told = BTreeSet::new();
-    for rule in &loaded.config.rules {
-        let (path, is_fifo) = match &rule.destination {
-            Destination::File(path) => (path, false),
-            Destination::Fifo(path) => (path, true),
-            Destination::Command(_)
-            | Destination::Terminal(_)
-            | Destination::Users(_)
-            | Destination::Everyone
-            | Destination::Forward(_) => continue,
-        };
-        let warning = |code, message, help| Diagnostic {
-            severity: Severity::Warning,
-            code,
-            message,
-            span: rule.action_span,
-            help: Some(help),
-            secondary: Vec::new(),
-        };
-        let directory = path.parent().filter(|directory| !directory.is_dir());
-        if let Some(directory) = directory {
-            if !told.insert(directory) {
-                continue;
-            }
-            let directory = directory.display();
-            let message = format!("directory {directory} does not exist");
-            warnings.push(warning(
-                "W006",
-                message,
-                format!("run mkdir -p {directory}"),
-            ));
-        } else if is_fifo {
-            let shown = path.display();
-            let (message, help) = match path.metadata() {
-                Err(_) => (
-                    format!("FIFO {shown} does not exist"),
-                    format!("run mkfifo -m 600 {shown}, or remove the rule"),
-                ),
-                Ok(found) if !found.file_type().is_fifo() => (
-                    format!("{shown} is no FIFO"),
-                    "\"|\" is for a FIFO made by mkfifo(1); leave it out for a file".to_owned(),
-                ),
-                Ok(_) if has_reader(path) => continue,
-                Ok(_) => (
-                    format!("nobody reads FIFO {shown}"),
-                    "what does not fit into it is dropped and counted".to_owned(),
-                ),
-            };
-            warnings.push(warning("W015", message, help));
-        }
-    }
-    warnings
 }

@@ -61,7 +61,7 @@ pub(super) fn parse(
         return tight(Destination::Fifo(fifo_path(fifo.trim())?));
     }
     if let Some(remote) = target.strip_prefix("@") {
-        return tight(Destination::Forward(forward(remote)?));
+        return tight(Destination::Forward(forward(remote, options)?));
     }
     if target.text == "*" {
         return tight(Destination::Everyone);
@@ -166,7 +166,7 @@ fn command_of(command: Piece<'_>) -> Result<String, Problem> {
     Ok(command.text.to_owned())
 }
 
-fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
+fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
     use IpVersion::{V4, V6};
     use Transport::{TcpLines, TcpOctetCounting, Udp};
     let (transport, version, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
@@ -190,6 +190,15 @@ fn forward(remote: Piece<'_>) -> Result<Remote, Problem> {
             }
         },
     };
+    let has_certificate = ["(subject=", "(fingerprint=", "(cert="]
+        .iter()
+        .any(|option| rest.text.contains(option));
+    if has_certificate || remote.text.starts_with('[') && options.brackets_mean_tls() {
+        let message =
+            "this is NetBSD's way to ask for TLS, which is not supported yet, rule ignored";
+        let help = "use @host or @tcp://host:port only where nobody can listen in";
+        return Err(remote.error("E110", message, help));
+    }
     if rest.text.starts_with('(') {
         let message = "options in parentheses belong to other daemons, rule ignored";
         return Err(rest.error(

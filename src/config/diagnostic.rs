@@ -26,6 +26,10 @@
 //! | | | W014 | comment that its own daemon takes for a file's name |
 //! | | | W015 | FIFO that is not there, or that nobody reads (`--check`) |
 //! | | | W016 | rule that no message reaches |
+//! | | | W017 | a key of NetBSD's that has no effect here |
+//! | | | W018 | unknown user or group (`--check`) |
+//! | | | W019 | a directory, FIFO or socket where a file is meant (`--check`) |
+//! | | | W020 | an address to listen on, named twice (`--check`) |
 
 use std::ops::Range;
 

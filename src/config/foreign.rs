@@ -4,26 +4,76 @@ use super::piece::{Piece, Problem};
 
 /// The refusal of a line that belongs to another daemon.
 pub(super) fn refuse(line: Piece<'_>) -> Option<Problem> {
-    let (_, message, help) = FOREIGN
+    let (prefix, message, help) = FOREIGN
         .iter()
         .find(|(prefix, _, _)| line.text.starts_with(prefix))?;
-    Some(line.error("E109", format!("{message}, line ignored"), *help))
+    let help = match *prefix {
+        "$ModLoad" | "module(" | "input(" => of_module(line.text).unwrap_or_else(|| (*help).into()),
+        "$UDPServerRun" => format!("write listen udp://:{}", port(line.text)),
+        "$InputTCPServerRun" => format!("write listen tcp://:{}", port(line.text)),
+        _ => (*help).to_owned(),
+    };
+    Some(line.error("E109", format!("{message}, line ignored"), help))
 }
+
+/// What stands here for a module of rsyslog.
+fn of_module(line: &str) -> Option<String> {
+    let line = line.to_ascii_lowercase();
+    let is_named = |name: &&(&str, &str)| line.contains(name.0);
+    let (_, help) = MODULES.iter().find(is_named)?;
+    Some(help.replace("PORT", port(&line)))
+}
+
+/// The number that `port="514"` or the end of the line names; 514 if there is none.
+fn port(line: &str) -> &str {
+    let (_, value) = line
+        .split_once("port=")
+        .or_else(|| line.trim_end().rsplit_once([' ', '\t']))
+        .unwrap_or_default();
+    let value = value.trim_start_matches(['"', '\'']);
+    let end = value.find(|c: char| !c.is_ascii_digit());
+    match value.get(..end.unwrap_or(value.len())) {
+        Some(digits) if (1..=5).contains(&digits.len()) => digits,
+        Some(_) | None => "514",
+    }
+}
+
+/// The modules of rsyslog, and what to write instead.
+const MODULES: [(&str, &str); 7] = [
+    ("imudp", "write listen udp://:PORT"),
+    ("imtcp", "write listen tcp://:PORT"),
+    ("imptcp", "write listen tcp://:PORT"),
+    (
+        "imuxsock",
+        "remove it: /dev/log is received on anyway; for another socket write listen unixgram:///PATH",
+    ),
+    (
+        "imklog",
+        "remove it: the log of the kernel is read unless the option -K is given",
+    ),
+    (
+        "imkmsg",
+        "remove it: the log of the kernel is read unless the option -K is given",
+    ),
+    ("immark", "remove it: the option -m says how often to mark"),
+];
 
 const RSYSLOG: &str = "this is rsyslog's language";
 const RSYSLOG_HELP: &str = "write rules as in syslog.conf(5): selector, blank, destination";
+const LEAVE_OUT: &str = "nothing ends the search here: leave these messages out of the rules below, as with \
+                         mail.none or a block !-NAME";
 const SYSLOG_NG: &str = "this is syslog-ng's language";
 const SYSLOG_NG_HELP: &str = "write rules as in syslog.conf(5), such as *.info /var/log/messages";
 
 /// How such lines begin.
-const FOREIGN: [(&str, &str, &str); 19] = [
+const FOREIGN: [(&str, &str, &str); 21] = [
     (
         "$IncludeConfig",
         RSYSLOG,
         "write include /etc/syslog.d/*.conf",
     ),
-    ("$UDPServerRun", RSYSLOG, "write listen udp://:514"),
-    ("$InputTCPServerRun", RSYSLOG, "write listen tcp://:514"),
+    ("$UDPServerRun", RSYSLOG, ""),
+    ("$InputTCPServerRun", RSYSLOG, ""),
     (
         "$ModLoad",
         RSYSLOG,
@@ -59,6 +109,8 @@ const FOREIGN: [(&str, &str, &str); 19] = [
         RSYSLOG,
         "write :property, operator, \"value\" on a line above the rules",
     ),
+    ("& stop", RSYSLOG, LEAVE_OUT),
+    ("& ~", RSYSLOG, LEAVE_OUT),
     (
         "&",
         RSYSLOG,
@@ -69,3 +121,42 @@ const FOREIGN: [(&str, &str, &str); 19] = [
     ("source s_", SYSLOG_NG, SYSLOG_NG_HELP),
     ("destination d_", SYSLOG_NG, SYSLOG_NG_HELP),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_rsyslog_is_told_what_stands_for_it() {
+        for (line, want) in [
+            ("$ModLoad imudp", "write listen udp://:514"),
+            ("$ModLoad imtcp.so", "write listen tcp://:514"),
+            ("$UDPServerRun 5514", "write listen udp://:5514"),
+            ("$InputTCPServerRun\t601", "write listen tcp://:601"),
+            ("$UDPServerRun", "write listen udp://:514"),
+            ("module(load=\"imtcp\")", "write listen tcp://:514"),
+            (
+                "input(type=\"imudp\" port=\"10514\")",
+                "write listen udp://:10514",
+            ),
+            (
+                "input(type=\"imtcp\" Port='99999999')",
+                "write listen tcp://:514",
+            ),
+            (
+                "module(load=\"imklog\")",
+                "remove it: the log of the kernel",
+            ),
+            ("$ModLoad immark", "remove it: the option -m"),
+            ("$ModLoad omprog", "remove it: what we can do"),
+            ("& stop", "nothing ends the search here"),
+            ("& ~", "nothing ends the search here"),
+            ("& /var/log/x", "write the selector and the block again"),
+        ] {
+            let help = refuse(Piece::new(line)).and_then(|problem| problem.help);
+            let help = help.unwrap_or_else(|| panic!("{line} is not refused"));
+            assert!(help.starts_with(want), "{line}: {help}");
+        }
+        assert!(refuse(Piece::new("mail.*\t/var/log/mail")).is_none());
+    }
+}

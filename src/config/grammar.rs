@@ -92,6 +92,11 @@ impl LoadOptions {
         !self.dialect.is_bsd()
     }
 
+    /// Whether `@[host]` is a host that is reached with TLS, and not an address of IPv6.
+    pub(super) fn brackets_mean_tls(self) -> bool {
+        self.dialect == Dialect::Netbsd
+    }
+
     /// Whether a backslash at its end continues a line.
     pub(super) fn continues_lines(self) -> bool {
         !self.dialect.is_bsd()

@@ -53,7 +53,7 @@ fn keyword<'a>(
 ) -> Result<Keyword<'a>, Problem> {
     let name = word.text;
     if !KEYWORDS.contains(&name) {
-        return Err(unknown(word, options));
+        return Err(netbsd(word, argument).unwrap_or_else(|| unknown(word, options)));
     }
     if argument.is_empty() {
         let help = format!("write {name} and its value, see syslog.conf(5), KEYWORDS");
@@ -135,19 +135,49 @@ fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
             format!("write {name}.* for all priorities"),
         );
     }
-    if ["tls_", "sign_", "file_queue", "pipe_queue", "mem_size"]
-        .iter()
-        .any(|key| name.starts_with(key))
-    {
-        let message = format!("{name} is NetBSD's and not supported yet, line ignored");
-        return word.error("E110", message, "remove the line");
-    }
     let near = suggestion(name, KEYWORDS);
     let message = format!("unknown keyword {}, line ignored", quoted(name));
     let help = format!(
         "{near}a rule begins with facility.priority, keywords are listed in syslog.conf(5), KEYWORDS"
     );
     word.error("E105", message, help)
+}
+
+/// The keys of NetBSD, `key = "value"`. What asks for TLS or for signatures is refused. A key that only says
+/// how they, or a queue, would be changes nothing by itself: it is no reason to refuse a reload.
+fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
+    let name = word.text;
+    let value = argument.text.trim_matches('"').to_ascii_lowercase();
+    let refused = |why: &str, help: &str| {
+        let message = format!("{name} is NetBSD's and {why}, line ignored");
+        Some(word.error("E110", message, help))
+    };
+    let ignored = |why: &str| {
+        let message = format!("{name} is NetBSD's and has no effect here: {why}");
+        Some(word.warning("W017", message, "remove the line"))
+    };
+    if name == "tls_server" && !["off", "no", "false", "0"].contains(&value.as_str()) {
+        return refused(
+            "asks to listen with TLS, which is not supported yet",
+            "listen tcp://ADDRESS:PORT only where nobody can listen in, and remove the line",
+        );
+    }
+    if name.starts_with("sign_") {
+        return refused(
+            "asks for signatures, which are not supported",
+            "remove the line",
+        );
+    }
+    let is_queue = ["file_queue_", "pipe_queue_", "tls_queue_", "mem_size_"]
+        .iter()
+        .any(|key| name.starts_with(key));
+    if is_queue {
+        return ignored("every queue has its bound");
+    }
+    if name.starts_with("tls_") {
+        return ignored("there is no TLS yet, and what asks for it is refused");
+    }
+    None
 }
 
 /// How a keyword line begins.
@@ -166,6 +196,7 @@ pub(super) const KEYWORDS: [&str; 9] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::diagnostic::Severity;
 
     #[test]
     fn section_5_keywords_take_a_value_with_or_without_an_equals_sign() {
@@ -194,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_netbsd_that_asks_for_nothing_is_a_warning() {
+        for line in [
+            "tls_ca = \"/etc/ssl/ca.pem\"",
+            "tls_key=\"/etc/ssl/key.pem\"",
+            "tls_server = \"off\"",
+            "tls_queue_length = 1024",
+            "file_queue_length=5",
+            "mem_size_limit = 4M",
+        ] {
+            let got = parse(Piece::new(line), LoadOptions::default());
+            let problem = got.and_then(Result::err).expect("a problem");
+            assert_eq!(problem.code, "W017", "{line}");
+            assert_eq!(problem.severity, Severity::Warning, "{line}");
+        }
+    }
+
+    #[test]
     fn a_keyword_that_cannot_be_is_refused() {
         for (line, code) in [
             ("rotate_size", "E105"),
@@ -206,7 +254,9 @@ mod tests {
             ("escape roman", "E103"),
             ("allow_net_console maybe", "E103"),
             ("mail /var/log/x", "E101"),
-            ("tls_ca = \"x\"", "E110"),
+            ("tls_server = on", "E110"),
+            ("tls_server=\"yes\"", "E110"),
+            ("sign_sg = 0", "E110"),
         ] {
             let got = parse(Piece::new(line), LoadOptions::default())
                 .and_then(|result| result.err().map(|error| error.code));

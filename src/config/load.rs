@@ -213,6 +213,7 @@ impl<'a> Loader<'a> {
         let action = self.without_comment(rest, problems).trim();
         let refused = self
             .no_rule_here(piece, line)
+            .or_else(|| odd_blank(selector, action))
             .or_else(|| blank_in_selector(selector, action, self.options));
         if let Some(problem) = refused {
             problems.push(problem);
@@ -428,6 +429,29 @@ fn differs(selector: Piece<'_>, selection: &Selection, options: LoadOptions) -> 
         others.split(',').next().unwrap_or(others),
     );
     Some(selector.warning("W013", message, format!("it differs on {others}")))
+}
+
+/// A blank that is none here, as text from a web page has: in the selector, or at either end of the action.
+fn odd_blank(selector: Piece<'_>, action: Piece<'_>) -> Option<Problem> {
+    let is_odd = |c: char| c.is_whitespace() || ['\u{200b}', '\u{2060}', '\u{feff}'].contains(&c);
+    let in_selector = || selector.text.char_indices().find(|(_, c)| is_odd(*c));
+    let at_an_end = || {
+        let mut ends = action.text.char_indices();
+        let (first, last) = (ends.next(), ends.next_back());
+        first.into_iter().chain(last).find(|(_, c)| is_odd(*c))
+    };
+    let (place, (offset, blank)) = in_selector()
+        .map(|found| (selector, found))
+        .or_else(|| at_an_end().map(|found| (action, found)))?;
+    let (here, _) = place.split_at(offset).1.split_at(blank.len_utf8());
+    let name = match blank {
+        '\u{a0}' | '\u{202f}' | '\u{2060}' => "a no-break space",
+        '\u{200b}' | '\u{feff}' => "an invisible character",
+        _ => "a blank of another kind",
+    };
+    let code = u32::from(blank);
+    let message = format!("{name}, U+{code:04X}, where a space or a tab is meant, rule ignored");
+    Some(here.error("E101", message, "type a space or a tab in its place"))
 }
 
 /// `mail.info; news.info /f`: the classic mistake, which other daemons take for users.

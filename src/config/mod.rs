@@ -24,6 +24,7 @@ mod keyword;
 mod line;
 mod listen;
 mod load;
+mod machine;
 mod pattern;
 mod piece;
 mod readers;
@@ -43,11 +44,11 @@ use crate::format::Layout;
 pub use crate::format::Escape;
 use crate::pri::PriSet;
 
-pub use check::warnings_for_check;
 pub use files::LoadError;
 pub use grammar::LoadOptions;
 pub use listen::{bind_addresses, listen_addresses};
 pub use load::{Loaded, builtin, load, load_text, parse_files, parse_files_as, parse_str};
+pub use machine::warnings_for_check;
 pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
 pub use vocabulary::vocabulary;
 

@@ -8,6 +8,7 @@ use super::{StartError, configuration};
 use crate::cli::Arguments;
 use crate::config::{self, diagnostic::Severity};
 use crate::input::acl::AccessList;
+use crate::report::counted;
 
 /// Configuration error, from sysexits(3).
 const EX_CONFIG: u8 = 78;
@@ -61,9 +62,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
     told = told.and_then(|()| match errors {
         0 => writeln!(
             stderr,
-            "{name}: {rules} rules, no errors, {warnings} warnings"
+            "{name}: {}, no errors, {}",
+            counted(rules, "rule"),
+            counted(warnings, "warning")
         ),
-        _ => writeln!(stderr, "{name}: {errors} errors, {warnings} warnings"),
+        _ => writeln!(
+            stderr,
+            "{name}: {}, {}",
+            counted(errors, "error"),
+            counted(warnings, "warning")
+        ),
     });
     // Whoever closed stderr wants the exit status only.
     _ = told;

@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod outputs;
 pub mod pid_file;
 pub mod plan;
+mod ready_fd;
 pub mod running;
 pub mod statistics;
 pub mod supervisor;
@@ -41,6 +42,7 @@ use crate::report::{self, Report};
 use daemonise::{Ready, Side, daemonise};
 use events::{Event, Events};
 use pid_file::PidFile;
+use ready_fd::ReadyFd;
 use running::Running;
 
 /// Runs as the command line says, until a signal ends it.
@@ -53,6 +55,7 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     if arguments.check {
         return check::run(&arguments);
     }
+    let ready_fd = ReadyFd::take(&arguments)?;
     let try_out = try_out::prepare(&mut arguments)?;
     configuration::read_socket_list(&mut arguments)?;
     if let Some(rule) = supervisor::keeps_us(&arguments) {
@@ -76,6 +79,7 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
                 try_out.introduce(started.running.inputs());
             }
             ready.notify().map_err(StartError::Background)?;
+            ready_fd.notify();
             Ok(started.serve())
         }
         Err(error) => {
@@ -156,7 +160,10 @@ impl Started {
         });
         let lost = running.stop_outputs(&statistics);
         if lost > 0 {
-            report::complain(&format!("{lost} messages were not written before the end"));
+            report::complain(&match lost {
+                1 => "1 message was not written before the end".to_owned(),
+                lost => format!("{lost} messages were not written before the end"),
+            });
         }
         drop(pid_file);
         ExitCode::SUCCESS

@@ -25,6 +25,7 @@ use crate::input::kmsg::Time;
 use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::output::Surroundings;
+use crate::report::counted;
 use crate::route::inbox::Change;
 use crate::route::{KernelProgram, Policy, RoutingTable};
 
@@ -143,7 +144,7 @@ impl Running {
     /// SIGHUP: goes over to the configuration as it is now, or changes nothing and says why.
     fn reload(&mut self, pid_file: &PidFile) {
         match self.try_reload() {
-            Ok(rules) => tracing::info!("configuration loaded again: {rules} rules"),
+            Ok(rules) => tracing::info!("configuration loaded again: {}", counted(rules, "rule")),
             Err(why) => {
                 // Whoever moved a file for rotation means this as well. First, so that what follows the
                 // answer is in the new file.
@@ -166,7 +167,8 @@ impl Running {
             .count();
         if errors > 0 {
             return Err(format!(
-                "{errors} errors in {}",
+                "{} in {}",
+                counted(errors, "error"),
                 self.arguments.config.display()
             ));
         }

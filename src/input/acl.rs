@@ -137,6 +137,11 @@ fn service_port(service: &str) -> Option<u16> {
 
 impl Peer {
     fn parse(argument: &str) -> Result<Self, String> {
+        if argument.starts_with('/') {
+            return Err(format!(
+                "a path is no peer; to receive on another socket write --extra-socket={argument}"
+            ));
+        }
         let (host, rest) = split(argument)?;
         let (length, port) = match rest.split_once(':') {
             Some((length, port)) => (length, Port::parse(port)?),

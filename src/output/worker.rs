@@ -17,6 +17,7 @@ use super::{Sink, Stop, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
+use crate::report::counted;
 use crate::route::inbox::{Change, Next, Order, Orders, Pause};
 
 /// An output that no rule names any longer may try for so long to write what it holds.
@@ -100,10 +101,11 @@ impl Worker {
             .sink
             .close(deadline.unwrap_or_else(|| Instant::now() + DRAIN));
         if unsure > 0 {
-            tracing::warn!(
-                "{}: the last {unsure} messages may not have arrived",
-                self.name
-            );
+            let unsure = match unsure {
+                1 => "message".to_owned(),
+                unsure => format!("{unsure} messages"),
+            };
+            tracing::warn!("{}: the last {unsure} may not have arrived", self.name);
         }
     }
 
@@ -273,9 +275,9 @@ impl Worker {
     fn complain(&mut self, sentence: &str, after: Duration, loss: Loss) {
         self.orders.set_trouble(Some(loss));
         if self.complaint.as_deref() != Some(sentence) {
-            let held = self.orders.counters().queued();
+            let held = counted(self.orders.counters().queued(), "message");
             let next = after.as_secs().max(1);
-            tracing::warn!("{sentence}; {held} messages held, next try in {next} s");
+            tracing::warn!("{sentence}; {held} held, next try in {next} s");
             self.complaint = Some(sentence.to_owned());
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::counters::Loss;
+use crate::report::counted;
 
 /// How often an ongoing loss is mentioned.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -43,7 +44,8 @@ impl LossLog {
         let reason = why.sentence();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(losing) = state.as_mut() else {
-            tracing::warn!("dropped {count} messages for {name}: {reason}; more are counted");
+            let dropped = counted(count, "message");
+            tracing::warn!("dropped {dropped} for {name}: {reason}; more are counted");
             *state = Some(Losing {
                 since: now,
                 why,
@@ -58,8 +60,8 @@ impl LossLog {
         losing.untold += count;
         if now - losing.told >= INTERVAL {
             tracing::warn!(
-                "dropped {} more messages for {name}: {reason}",
-                losing.untold
+                "dropped {} for {name}: {reason}",
+                counted(losing.untold, "more message")
             );
             losing.untold = 0;
             losing.told = now;
@@ -73,8 +75,8 @@ impl LossLog {
             && losing.untold > 0
         {
             tracing::warn!(
-                "dropped {} messages for {} in {} s: {}; writing again",
-                losing.in_all,
+                "dropped {} for {} in {} s: {}; writing again",
+                counted(losing.in_all, "message"),
                 self.name,
                 losing.since.elapsed().as_secs(),
                 losing.why.sentence(),
