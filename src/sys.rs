@@ -156,7 +156,7 @@ fn text(field: &[libc::c_char]) -> OsString {
 }
 
 /// Gives the calling thread this nice value (setpriority(2)): from -20, the most urgent, to 19. Best effort:
-/// below its own it needs CAP_SYS_NICE.
+/// below its own it needs `CAP_SYS_NICE`.
 pub fn set_nice(value: i32) {
     // SAFETY: setpriority(2) takes integers only; 0 is the calling thread.
     unsafe {
@@ -169,7 +169,7 @@ pub fn set_nice(value: i32) {
 ///
 /// It is the same count as `SO_RXQ_OVFL` sends along, without a control message for each datagram.
 pub fn dropped_datagrams(socket: BorrowedFd<'_>) -> Option<u32> {
-    /// How many figures the kernel may give (linux/sock_diag.h), and which of them it is.
+    /// How many figures the kernel may give (`linux/sock_diag.h`), and which of them it is.
     const FIGURES: usize = 9;
     const DROPS: usize = 8;
     let mut figures = [0_u32; FIGURES];

@@ -54,7 +54,7 @@ fn picked(
     class: Class,
 ) -> Vec<usize> {
     let mut picked = Vec::new();
-    table.route(message, scene, local, class, |lane| {
+    table.route(&mut table.answers(), message, scene, local, class, |lane| {
         picked.push(lane.index());
     });
     picked

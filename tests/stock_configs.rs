@@ -237,9 +237,16 @@ fn targets(loaded: &Loaded, table: &RoutingTable, program: &str, pri: Pri) -> Ve
         program: None,
     };
     let mut found = Vec::new();
-    table.route(&message, scene, true, Class::Message, |lane| {
-        found.push(loaded.config.rules[lane.index()].destination.to_string());
-    });
+    table.route(
+        &mut table.answers(),
+        &message,
+        scene,
+        true,
+        Class::Message,
+        |lane| {
+            found.push(loaded.config.rules[lane.index()].destination.to_string());
+        },
+    );
     found.sort();
     found
 }

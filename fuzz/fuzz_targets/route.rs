@@ -57,7 +57,7 @@ fuzz_target!(|input: &[u8]| {
     };
     for class in [Class::Message, Class::Mark] {
         let mut picked = Vec::new();
-        table.route(&message, scene, local, class, |lane| {
+        table.route(&mut table.answers(), &message, scene, local, class, |lane| {
             picked.push(lane.index());
         });
         let mut wanted = naive::route(&config.rules, &message, scene, class);

@@ -37,10 +37,9 @@ pub(super) fn compile(posix: &str, syntax: Syntax, icase: bool) -> Result<Regex,
         return Err(Refusal { at: 0, message });
     }
     let translated = Translator::new(posix, syntax).translate()?;
-    RegexBuilder::new(&translated)
-        .unicode(false)
-        .dot_matches_new_line(true)
-        .case_insensitive(icase)
+    // The flags stand in the text, so that it means the same among others ([`crate::route::filter`]).
+    let flags = if icase { "(?is-u)" } else { "(?s-u)" };
+    RegexBuilder::new(&format!("{flags}{translated}"))
         .size_limit(COMPILED_OCTETS)
         .build()
         .map_err(|error| Refusal {

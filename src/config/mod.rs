@@ -144,6 +144,16 @@ pub enum ProgramName {
     Pattern(regex::bytes::Regex),
 }
 
+impl ProgramName {
+    /// The name, if it is no pattern.
+    pub fn exact(&self) -> Option<&str> {
+        match self {
+            Self::Exact(name) => Some(name),
+            Self::Pattern(_) => None,
+        }
+    }
+}
+
 /// A name in a host block.
 #[derive(Clone, Debug)]
 pub enum HostName {
@@ -153,6 +163,16 @@ pub enum HostName {
     Named(String),
     /// A shell pattern without regard to case, compiled.
     Pattern(regex::bytes::Regex),
+}
+
+impl HostName {
+    /// The name, if it is one, and not this host or a pattern.
+    pub fn named(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Local | Self::Pattern(_) => None,
+        }
+    }
 }
 
 /// The part of a message that a property filter looks at.
@@ -172,6 +192,18 @@ pub enum Property {
     StructuredData,
 }
 
+impl Property {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Msg,
+        Self::ProgramName,
+        Self::Hostname,
+        Self::Source,
+        Self::MsgId,
+        Self::StructuredData,
+    ];
+}
+
 /// What a property is held against.
 #[derive(Clone, Debug)]
 pub enum Test {
@@ -181,7 +213,8 @@ pub enum Test {
     IsEqual(Needle),
     /// `startswith`.
     StartsWith(Needle),
-    /// `regex`, `ereregex`, `eregex`, with their `icase_` forms: compiled, linear in time.
+    /// `regex`, `ereregex`, `eregex`, with their `icase_` forms: compiled, linear in time. Its text holds all of
+    /// its meaning: flags stand in it.
     Matches(regex::bytes::Regex),
 }
 

@@ -1,4 +1,11 @@
 //! The conditions of a rule, compiled: asked only after its PRI bitmap said yes.
+//!
+//! A condition costs only the rules that have it. Where many search the same property for texts or regular
+//! expressions, all of these are looked for at once, the first time that one of them is asked.
+
+use memchr::memmem::Finder;
+use regex_automata::meta::{self, Regex as Multi};
+use regex_automata::{Input, PatternID, PatternSet};
 
 use crate::config::{Condition, HostName, Needle, ProgramName, Property, Test};
 use crate::message::Message;
@@ -17,26 +24,265 @@ pub struct Scene<'a> {
 }
 
 /// All conditions of a rule; each must hold.
-#[derive(Clone, Debug, Default)]
-pub struct Filter(Vec<Condition>);
+#[derive(Debug)]
+pub struct Filter(Vec<Question>);
 
-impl Filter {
-    /// The filter for these conditions; none of them accepts everything.
+/// The filters of a table, and the searches that some of them share.
+#[derive(Debug)]
+pub struct Filters {
+    /// One for each rule.
+    pub each: Vec<Filter>,
+    /// What they share.
+    pub shared: Shared,
+}
+
+/// Searches for many texts at once.
+#[derive(Debug, Default)]
+pub struct Shared(Vec<Group>);
+
+/// What is known of a message already. Made for one table, and kept by one thread.
+#[derive(Debug)]
+pub struct Answers(Vec<Found>);
+
+#[derive(Debug)]
+struct Found {
+    searched: bool,
+    patterns: PatternSet,
+}
+
+#[derive(Debug)]
+struct Group {
+    property: Property,
+    patterns: Multi,
+}
+
+/// A condition, ready to be asked.
+#[derive(Debug)]
+enum Question {
+    Program {
+        names: Vec<ProgramName>,
+        exclude: bool,
+    },
+    Host {
+        names: Vec<HostName>,
+        exclude: bool,
+    },
+    Property {
+        property: Property,
+        search: Search,
+        negate: bool,
+    },
+}
+
+#[derive(Debug)]
+enum Search {
+    Contains(Box<Finder<'static>>),
+    IsEqual(Needle),
+    StartsWith(Needle),
+    Matches(regex::bytes::Regex),
+    /// One pattern of a shared search.
+    Shared {
+        group: usize,
+        pattern: PatternID,
+    },
+}
+
+/// From so many searches of one property on, one for all of them is cheaper than each for itself.
+const MANY: usize = 8;
+
+impl Filters {
+    /// The filters for the conditions of each rule.
     ///
     /// Lines show hosts without `domains`: a block may name them with or without.
-    pub fn new(conditions: &[Condition], domains: &[String]) -> Self {
-        let mut conditions = conditions.to_vec();
-        for condition in &mut conditions {
-            if let Condition::Host { names, .. } = condition {
+    pub fn compile(rules: &[&[Condition]], domains: &[String]) -> Self {
+        let mut shared = Shared::default();
+        for property in Property::ALL {
+            let conditions = rules.iter().copied().flatten();
+            let patterns = conditions.filter_map(|condition| pattern_of(condition, property));
+            let patterns: Vec<String> = patterns.collect();
+            if patterns.len() >= MANY
+                && let Ok(patterns) = together(&patterns)
+            {
+                shared.0.push(Group { property, patterns });
+            }
+        }
+        let mut next = vec![0; shared.0.len()];
+        let mut question = |condition: &Condition| {
+            let grouped = |(group, search): (usize, &Group)| {
+                pattern_of(condition, search.property).map(|_| group)
+            };
+            let group = shared.0.iter().enumerate().find_map(grouped);
+            Question::new(condition, domains, group, &mut next)
+        };
+        let each = rules
+            .iter()
+            .map(|conditions| Filter(conditions.iter().map(&mut question).collect()))
+            .collect();
+        Self { each, shared }
+    }
+}
+
+impl Shared {
+    /// Nothing is known yet.
+    pub fn answers(&self) -> Answers {
+        let found = |group: &Group| Found {
+            searched: false,
+            patterns: PatternSet::new(group.patterns.pattern_len()),
+        };
+        Answers(self.0.iter().map(found).collect())
+    }
+}
+
+impl Answers {
+    /// Forgets the last message.
+    pub fn forget(&mut self) {
+        for found in &mut self.0 {
+            found.searched = false;
+        }
+    }
+}
+
+/// The text of a search of this property that may be shared.
+fn pattern_of(condition: &Condition, wanted: Property) -> Option<String> {
+    let Condition::Property { property, test, .. } = condition else {
+        return None;
+    };
+    if *property != wanted {
+        return None;
+    }
+    match test {
+        Test::Contains(needle) => literal(needle),
+        Test::Matches(regex) => Some(regex.as_str().to_owned()),
+        Test::IsEqual(_) | Test::StartsWith(_) => None,
+    }
+}
+
+fn literal(needle: &Needle) -> Option<String> {
+    let text = str::from_utf8(&needle.octets).ok()?;
+    let flags = if needle.ignore_case {
+        "(?i-u)"
+    } else {
+        "(?-u)"
+    };
+    Some(format!("{flags}{}", regex::escape(text)))
+}
+
+fn together(patterns: &[String]) -> Result<Multi, Box<meta::BuildError>> {
+    let config = meta::Config::new()
+        .match_kind(regex_automata::MatchKind::All)
+        .utf8_empty(false)
+        .nfa_size_limit(Some(SHARED_OCTETS))
+        .hybrid_cache_capacity(SHARED_OCTETS);
+    let syntax = regex_automata::util::syntax::Config::new().utf8(false);
+    Multi::builder()
+        .configure(config)
+        .syntax(syntax)
+        .build_many(patterns)
+        .map_err(Box::new)
+}
+
+/// The most memory that the expressions of one property may take together; what needs more is not shared.
+const SHARED_OCTETS: usize = 16 << 20;
+
+impl Question {
+    fn new(
+        condition: &Condition,
+        domains: &[String],
+        group: Option<usize>,
+        next: &mut [usize],
+    ) -> Self {
+        match condition {
+            Condition::Program { names, exclude } => Self::Program {
+                names: names.clone(),
+                exclude: *exclude,
+            },
+            Condition::Host { names, exclude } => {
                 let short = |name: &HostName| match name {
                     HostName::Named(name) => without_domain(name, domains).map(HostName::Named),
                     HostName::Local | HostName::Pattern(_) => None,
                 };
-                let more: Vec<HostName> = names.iter().filter_map(short).collect();
-                names.extend(more);
+                let more = names.iter().filter_map(short);
+                Self::Host {
+                    names: names.iter().cloned().chain(more).collect(),
+                    exclude: *exclude,
+                }
+            }
+            Condition::Property {
+                property,
+                test,
+                negate,
+            } => {
+                let mut shared = || {
+                    let group = group?;
+                    let next = next.get_mut(group)?;
+                    let pattern = PatternID::new(*next).ok()?;
+                    *next += 1;
+                    Some(Search::Shared { group, pattern })
+                };
+                let search = shared().unwrap_or_else(|| Search::new(test));
+                Self::Property {
+                    property: *property,
+                    search,
+                    negate: *negate,
+                }
             }
         }
-        Self(conditions)
+    }
+}
+
+impl Search {
+    fn new(test: &Test) -> Self {
+        match test {
+            Test::Contains(needle) if needle.ignore_case => {
+                let folded = literal(needle).and_then(|text| regex::bytes::Regex::new(&text).ok());
+                folded.map_or_else(|| Self::finder(needle), Self::Matches)
+            }
+            Test::Contains(needle) => Self::finder(needle),
+            Test::IsEqual(needle) => Self::IsEqual(needle.clone()),
+            Test::StartsWith(needle) => Self::StartsWith(needle.clone()),
+            Test::Matches(regex) => Self::Matches(regex.clone()),
+        }
+    }
+
+    fn finder(needle: &Needle) -> Self {
+        Self::Contains(Box::new(Finder::new(&needle.octets).into_owned()))
+    }
+}
+
+/// By what a rule can be found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Names<'a> {
+    /// It takes messages of these programs only.
+    Programs(Vec<&'a str>),
+    /// It takes messages of these hosts only, in lower case.
+    Hosts(Vec<&'a str>),
+    /// It may take any.
+    Any,
+}
+
+impl Filter {
+    /// Whose messages it accepts at most.
+    pub fn names(&self) -> Names<'_> {
+        let programs = self.0.iter().find_map(|question| match question {
+            Question::Program {
+                names,
+                exclude: false,
+            } => names.iter().map(ProgramName::exact).collect(),
+            Question::Program { .. } | Question::Host { .. } | Question::Property { .. } => None,
+        });
+        let hosts = || {
+            self.0.iter().find_map(|question| match question {
+                Question::Host {
+                    names,
+                    exclude: false,
+                } => names.iter().map(HostName::named).collect(),
+                Question::Program { .. } | Question::Host { .. } | Question::Property { .. } => {
+                    None
+                }
+            })
+        };
+        let hosts = || hosts().map_or(Names::Any, Names::Hosts);
+        programs.map_or_else(hosts, Names::Programs)
     }
 
     /// Whether there is nothing to ask.
@@ -44,11 +290,21 @@ impl Filter {
         self.0.is_empty()
     }
 
-    /// Whether all conditions hold.
-    pub fn accepts(&self, message: &Message<'_>, scene: Scene<'_>) -> bool {
-        self.0
-            .iter()
-            .all(|condition| holds(condition, message, scene))
+    /// Whether all conditions hold. What `answers` does not know yet of the message is added.
+    pub fn accepts(
+        &self,
+        message: &Message<'_>,
+        scene: Scene<'_>,
+        shared: &Shared,
+        answers: &mut Answers,
+    ) -> bool {
+        let mut asking = Asking {
+            message,
+            scene,
+            shared,
+            answers,
+        };
+        self.0.iter().all(|question| asking.holds(question))
     }
 }
 
@@ -62,31 +318,75 @@ fn without_domain(name: &str, domains: &[String]) -> Option<String> {
     found.find(|short| !short.is_empty()).map(str::to_owned)
 }
 
-fn holds(condition: &Condition, message: &Message<'_>, scene: Scene<'_>) -> bool {
-    match condition {
-        Condition::Program { names, exclude } => {
-            let program = scene.program.or(message.app_name()).unwrap_or_default();
-            let named = |name: &ProgramName| match name {
-                ProgramName::Exact(name) => name.as_bytes() == program,
-                ProgramName::Pattern(pattern) => pattern.is_match(program),
-            };
-            names.iter().any(named) != *exclude
+struct Asking<'a, 'm> {
+    message: &'a Message<'m>,
+    scene: Scene<'a>,
+    shared: &'a Shared,
+    answers: &'a mut Answers,
+}
+
+impl<'a> Scene<'a> {
+    /// What program blocks compare with.
+    pub fn program<'m: 'a>(self, message: &Message<'m>) -> &'a [u8] {
+        self.program.or(message.app_name()).unwrap_or_default()
+    }
+}
+
+impl Asking<'_, '_> {
+    fn holds(&mut self, question: &Question) -> bool {
+        let scene = self.scene;
+        match question {
+            Question::Program { names, exclude } => {
+                let program = scene.program(self.message);
+                let named = |name: &ProgramName| match name {
+                    ProgramName::Exact(name) => name.as_bytes() == program,
+                    ProgramName::Pattern(pattern) => pattern.is_match(program),
+                };
+                names.iter().any(named) != *exclude
+            }
+            Question::Host { names, exclude } => {
+                let named = |name: &HostName| match name {
+                    HostName::Local => is_host(scene.own_name, scene.hostname),
+                    HostName::Named(name) => is_host(name.as_bytes(), scene.hostname),
+                    HostName::Pattern(pattern) => pattern.is_match(scene.hostname),
+                };
+                names.iter().any(named) != *exclude
+            }
+            Question::Property {
+                property,
+                search,
+                negate,
+            } => {
+                // A message without the property cannot pass, not even a negated test: sysklogd(8).
+                let value = value(*property, self.message, scene);
+                value.is_some_and(|value| self.finds(search, value) != *negate)
+            }
         }
-        Condition::Host { names, exclude } => {
-            let named = |name: &HostName| match name {
-                HostName::Local => is_host(scene.own_name, scene.hostname),
-                HostName::Named(name) => is_host(name.as_bytes(), scene.hostname),
-                HostName::Pattern(pattern) => pattern.is_match(scene.hostname),
-            };
-            names.iter().any(named) != *exclude
-        }
-        Condition::Property {
-            property,
-            test,
-            negate,
-        } => {
-            // A message without the property cannot pass, not even a negated test: sysklogd(8).
-            value(*property, message, scene).is_some_and(|value| passes(test, value) != *negate)
+    }
+
+    fn finds(&mut self, search: &Search, value: &[u8]) -> bool {
+        match search {
+            Search::Contains(finder) => finder.find(value).is_some(),
+            Search::IsEqual(needle) => {
+                value.len() == needle.octets.len() && starts_with(value, needle)
+            }
+            Search::StartsWith(needle) => starts_with(value, needle),
+            Search::Matches(regex) => regex.is_match(value),
+            Search::Shared { group, pattern } => {
+                let (Some(search), Some(found)) =
+                    (self.shared.0.get(*group), self.answers.0.get_mut(*group))
+                else {
+                    return false;
+                };
+                if !found.searched {
+                    found.searched = true;
+                    found.patterns.clear();
+                    let input = Input::new(value);
+                    let patterns = &mut found.patterns;
+                    search.patterns.which_overlapping_matches(&input, patterns);
+                }
+                found.patterns.contains(*pattern)
+            }
         }
     }
 }
@@ -109,15 +409,6 @@ fn value<'a>(property: Property, message: &Message<'a>, scene: Scene<'a>) -> Opt
     }
 }
 
-fn passes(test: &Test, value: &[u8]) -> bool {
-    match test {
-        Test::Contains(needle) => contains(value, needle),
-        Test::IsEqual(needle) => value.len() == needle.octets.len() && starts_with(value, needle),
-        Test::StartsWith(needle) => starts_with(value, needle),
-        Test::Matches(regex) => regex.is_match(value),
-    }
-}
-
 fn starts_with(value: &[u8], needle: &Needle) -> bool {
     let Some(front) = value.get(..needle.octets.len()) else {
         return false;
@@ -127,14 +418,4 @@ fn starts_with(value: &[u8], needle: &Needle) -> bool {
     } else {
         front == needle.octets
     }
-}
-
-fn contains(value: &[u8], needle: &Needle) -> bool {
-    if !needle.ignore_case {
-        return memchr::memmem::find(value, &needle.octets).is_some();
-    }
-    needle.octets.is_empty()
-        || value
-            .windows(needle.octets.len())
-            .any(|window| window.eq_ignore_ascii_case(&needle.octets))
 }

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::filter::{Answers, Scene};
 use super::inbox::Inbox;
-use super::{Class, LaneId, RoutingTable, filter::Scene};
+use super::{Class, LaneId, RoutingTable};
 use crate::block::Block;
 use crate::format::{Formatter, Received, Shown, Template};
 use crate::message::Message;
@@ -32,6 +33,7 @@ pub struct Lanes {
     /// First lanes of outputs whose block holds a record, so that handing over does not look at all.
     dirty: Vec<LaneId>,
     picked: Vec<LaneId>,
+    answers: Answers,
     formatter: Formatter,
 }
 
@@ -40,11 +42,13 @@ impl Lanes {
     pub fn new(table: Arc<RoutingTable>) -> Self {
         let open = table.lanes().iter().map(|_| Block::default()).collect();
         let (dirty, picked) = (Vec::new(), Vec::new());
+        let answers = table.answers();
         Self {
             table,
             open,
             dirty,
             picked,
+            answers,
             formatter: Formatter::default(),
         }
     }
@@ -80,10 +84,13 @@ impl Lanes {
             open,
             dirty,
             picked,
+            answers,
             formatter,
         } = self;
         picked.clear();
-        table.route(message, scene, local, class, |lane| picked.push(lane));
+        table.route(answers, message, scene, local, class, |lane| {
+            picked.push(lane);
+        });
         let shown = Shown {
             hostname: scene.hostname,
             received,

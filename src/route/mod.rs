@@ -1,26 +1,27 @@
 //! The compiled policy: which messages go to which outputs, and the queues in front of these.
 //!
 //! ```text
-//! PRI ─► by_pri[192] ─► candidates of this PRI, in file order ─► filter ─► lane
+//! PRI, program, host ─► candidates, in file order ─► filter ─► lane
 //! ```
 //!
-//! Looking a PRI up costs the same with one rule as with a thousand; only rules that have a filter and
-//! whose selector matched are asked anything more. A table never changes: a reload compiles a new one.
+//! Looking up costs the same with one rule as with a thousand; only rules that have a filter and whose
+//! selector matched are asked anything more. A table never changes: a reload compiles a new one.
 
 pub mod filter;
 pub mod inbox;
+mod index;
 pub mod lanes;
 mod loss;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::config::{Config, Then};
 use crate::format::Template;
 use crate::message::Message;
 use crate::pri::{Facility, Pri, Severity};
-use filter::{Filter, Scene};
+use filter::{Answers, Filter, Filters, Scene, Shared};
 use inbox::Inbox;
+use index::{Index, Search, Wanted};
 
 /// A lane: an output in one format. The index into [`RoutingTable::lanes`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -84,10 +85,9 @@ pub enum KernelProgram {
 /// The rules, compiled, with the lanes that they lead to.
 #[derive(Debug)]
 pub struct RoutingTable {
-    by_pri: Box<[Range<u32>]>,
-    by_mark: Range<u32>,
-    candidates: Box<[u32]>,
+    index: Index,
     rules: Box<[Rule]>,
+    shared: Shared,
     lanes: Box<[Lane]>,
     /// For each lane the first lane of the same output, whose open block all of them fill: so the order
     /// of one sender's messages holds in every output.
@@ -120,29 +120,27 @@ impl RoutingTable {
             .map(|(index, rule)| (rule, lane_of(index)))
             .filter(|(rule, lane)| lane.is_some() || rule.then == Then::Stop)
             .collect();
-        let rules = kept.iter().map(|(rule, lane)| Rule {
-            filter: Filter::new(&rule.conditions, &policy.domains),
-            lane: *lane,
-            local_only: lane.is_some_and(|lane| lanes[lane.index()].local_only),
-            then: rule.then,
+        let conditions: Vec<_> = kept.iter().map(|(rule, _)| &rule.conditions[..]).collect();
+        let Filters { each, shared } = Filters::compile(&conditions, &policy.domains);
+        let wanted = each.iter().zip(&kept).map(|(filter, (rule, _))| Wanted {
+            pris: rule.selector,
+            marks: rule.marks,
+            names: filter.names(),
         });
-        let rules: Box<[Rule]> = rules.collect();
-        let mut candidates = Vec::new();
-        let mut collect = |wanted: &dyn Fn(usize) -> bool| {
-            let start = as_id(candidates.len());
-            candidates.extend((0..rules.len()).filter(|index| wanted(*index)).map(as_id));
-            start..as_id(candidates.len())
-        };
-        let by_pri = Pri::all()
-            .map(|pri| collect(&|index| kept[index].0.selector.contains(pri)))
-            .collect();
-        let by_mark = collect(&|index| kept[index].0.marks);
-        let candidates = candidates.into_boxed_slice();
+        let index = Index::new(&wanted.collect::<Vec<_>>());
+        let rules = each
+            .into_iter()
+            .zip(&kept)
+            .map(|(filter, (rule, lane))| Rule {
+                filter,
+                lane: *lane,
+                local_only: lane.is_some_and(|lane| lanes[lane.index()].local_only),
+                then: rule.then,
+            });
         Self {
-            by_pri,
-            by_mark,
-            candidates,
-            rules,
+            index,
+            rules: rules.collect(),
+            shared,
             first_of: first_of(&lanes),
             lanes: lanes.into(),
             policy: Arc::new(policy),
@@ -156,34 +154,44 @@ impl RoutingTable {
 
     /// Calls `pick` for the lane of every rule that takes this message, in file order, up to the first
     /// that stands in a quick block. A mark is left out where something came since [`Self::watch`].
+    ///
+    /// `answers` are [those of this table](Self::answers).
     pub fn route(
         &self,
+        answers: &mut Answers,
         message: &Message<'_>,
         scene: Scene<'_>,
         local: bool,
         class: Class,
         mut pick: impl FnMut(LaneId),
     ) {
-        let range = match class {
-            Class::Message => &self.by_pri[usize::from(message.pri().value())],
-            Class::Mark => &self.by_mark,
-        };
-        for id in &self.candidates[range.start as usize..range.end as usize] {
-            let rule = &self.rules[*id as usize];
-            if rule.filter.is_empty() || rule.filter.accepts(message, scene) {
-                let quiet = |lane: LaneId| self.lanes[lane.index()].inbox.was_quiet();
-                if let Some(lane) = rule.lane
-                    && (local || !rule.local_only)
-                    && (class == Class::Message || quiet(lane))
-                {
-                    pick(lane);
-                }
-                match rule.then {
-                    Then::Continue => {}
-                    Then::Stop => break,
-                }
+        answers.forget();
+        let ask = |rule: usize| {
+            let rule = &self.rules[rule];
+            let Rule { filter, .. } = rule;
+            if !filter.is_empty() && !filter.accepts(message, scene, &self.shared, answers) {
+                return Search::GoesOn;
             }
-        }
+            let quiet = |lane: LaneId| self.lanes[lane.index()].inbox.was_quiet();
+            if let Some(lane) = rule.lane
+                && (local || !rule.local_only)
+                && (class == Class::Message || quiet(lane))
+            {
+                pick(lane);
+            }
+            match rule.then {
+                Then::Continue => Search::GoesOn,
+                Then::Stop => Search::Ends,
+            }
+        };
+        let program = || scene.program(message);
+        self.index
+            .candidates(message.pri(), class, program, scene.hostname, ask);
+    }
+
+    /// Where the answers to shared questions are kept, by whoever routes.
+    pub fn answers(&self) -> Answers {
+        self.shared.answers()
     }
 
     /// From now on an output that something comes to needs no mark: it shows that we live.
@@ -274,9 +282,16 @@ mod tests {
             program: None,
         };
         let mut taken = Vec::new();
-        table.route(&message, scene, local, Class::Message, |lane| {
-            taken.push(lane.index());
-        });
+        table.route(
+            &mut table.answers(),
+            &message,
+            scene,
+            local,
+            Class::Message,
+            |lane| {
+                taken.push(lane.index());
+            },
+        );
         taken
     }
 
@@ -305,9 +320,16 @@ mod tests {
                 program: None,
             };
             let mut marked = Vec::new();
-            table.route(&message, scene, true, Class::Mark, |lane| {
-                marked.push(lane.index());
-            });
+            table.route(
+                &mut table.answers(),
+                &message,
+                scene,
+                true,
+                Class::Mark,
+                |lane| {
+                    marked.push(lane.index());
+                },
+            );
             marked
         };
         let write = || {
@@ -347,5 +369,43 @@ mod tests {
                 "{text} {message}"
             );
         }
+    }
+
+    #[test]
+    fn searches_that_are_shared_find_what_each_finds_alone() {
+        let filters = [
+            "msg, contains, \"lazy\"",
+            "msg, icase_contains, \"LAZY dog\"",
+            "msg, !contains, \"cat\"",
+            "msg, regex, \"^ *The [a-z]* brown\"",
+            "msg, ereregex, \"(fox|wolf) jumps\"",
+            "msg, icase_ereregex, \"JUMPS +over\"",
+            "msg, !regex, \"dog$\"",
+            "msg, contains, \"a.y\"",
+            "msg, icase_regex, \"é\"",
+            "msg, startswith, \"The\"",
+            "hostname, contains, \"h\"",
+        ];
+        let rule = |(number, filter): (usize, &&str)| format!(":{filter}\n*.* /{number}\n");
+        let all: String = filters.iter().enumerate().map(rule).collect();
+        let texts = [
+            "The quick brown fox jumps over the lazy dog",
+            "the LAZY DOG jumps  OVER the cat",
+            "É é a.y",
+            "",
+        ];
+        for text in texts {
+            let message = format!("<13>app: {text}");
+            let alone = |(number, filter): (usize, &&str)| {
+                let only = taken(&rule((0, filter)), message.as_bytes(), true);
+                only.first().map(|_| number)
+            };
+            let want: Vec<usize> = filters.iter().enumerate().filter_map(alone).collect();
+            assert_eq!(taken(&all, message.as_bytes(), true), want, "{text:?}");
+        }
+        assert_eq!(
+            taken(&all, b"<13>app: The quick brown fox jumps", true).len(),
+            6
+        );
     }
 }
