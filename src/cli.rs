@@ -26,6 +26,7 @@ mod dialect;
 mod families;
 mod one_log;
 mod socket;
+mod syslogc;
 mod translate;
 
 use std::ffi::OsString;
@@ -256,6 +257,15 @@ pub struct Arguments {
     #[arg(long)]
     pub check: bool,
 
+    /// Answer who asks about memory buffers on this unix socket
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+
+    /// Ask the daemon at the control socket, print its answer, and exit: list; or read, take, clear, follow or
+    /// overflowed, and the name of a memory buffer
+    #[arg(long, value_name = "REQUEST", num_args = 1.., conflicts_with_all = ["check", "try_dir"])]
+    pub ask: Vec<String>,
+
     /// Try it as anyone: in the foreground, with everything below one directory
     #[arg(
         long = "try",
@@ -358,6 +368,7 @@ impl Arguments {
             .chain(log_file.filter(|file| **file != Path::new("-")))
             .chain(&mut self.socket_list)
             .chain(&mut self.include_directory)
+            .chain(&mut self.control)
             .chain(&mut self.try_dir)
         {
             *path = std::path::absolute(&*path)?;
@@ -420,6 +431,10 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, Usag
 }
 
 fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Arguments, Usage> {
+    let argv = match syslogc::translate(&argv) {
+        Some(ours) => ours.map_err(refused)?,
+        None => argv,
+    };
     let chosen = Dialect::choose(&argv, environment).map_err(refused)?;
     let translation = translate(argv, chosen);
     if let Some(refusal) = translation.refusals.into_iter().next() {
@@ -498,6 +513,9 @@ pub const DEFAULT_PID_FILE: &str = "/run/syslogd.pid";
 
 /// Where sysklogd keeps the number of the last kernel message.
 pub const DEFAULT_KMSG_CACHE: &str = "/run/syslogd.cache";
+
+/// Where `--ask` asks unless `--control` says otherwise: as syslogc(8).
+pub const DEFAULT_CONTROL: &str = "/var/run/syslogd.sock";
 
 /// Where `--try` puts everything, unless named.
 pub const DEFAULT_TRY_DIR: &str = "./syslogd-try";

@@ -42,7 +42,7 @@ impl Rejection {
 pub enum Loss {
     /// Its queue was full, or the memory budget was spent.
     Full,
-    /// The disk, quota or file size limit was reached for too long.
+    /// The disk, quota or file size limit was reached for too long, or a record is longer than its memory buffer.
     NoSpace,
     /// The device or the file system failed.
     Io,

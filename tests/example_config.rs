@@ -74,6 +74,7 @@ fn the_example_sends_to_these_destinations() {
         "@[2001:db8::1]:5514",
         "@tcp://192.0.2.2:601",
         "@@192.0.2.3:514",
+        ":recent",
         "/var/log/logins.log",
         "/var/log/daemons-but-cron.log",
         "/var/log/network.log",

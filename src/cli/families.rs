@@ -273,13 +273,7 @@ const OPENBSD: Family = Family {
         (b'p', Value("--socket=")),
         (b'r', Flag(&["--no-folding"])),
         (b'S', Refused(NO_TLS)),
-        (
-            b's',
-            Ignored(
-                Arity::Value,
-                "there is no control socket, SIGUSR1 writes the counters",
-            ),
-        ),
+        (b's', Value("--control=")),
         (b'T', Value("--listen=tcp://")),
         (b'U', Value("--listen=udp://")),
         (b'u', Flag(&["--bind=:514"])),

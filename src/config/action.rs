@@ -45,6 +45,7 @@ pub(super) fn parse(
     let Target {
         destination,
         relaxed,
+        capacity,
     } = destination::parse(target, load, options.is_some(), warnings)?;
     let mut found = Action {
         destination,
@@ -53,6 +54,7 @@ pub(super) fn parse(
         rotation: None,
         sync_said: false,
     };
+    found.settings.capacity = capacity;
     if relaxed {
         found.settings.sync = Sync::None;
     }
@@ -151,7 +153,8 @@ impl Action {
             | Destination::Fifo(_)
             | Destination::Command(_)
             | Destination::Terminal(_)
-            | Destination::Forward(_) => {}
+            | Destination::Forward(_)
+            | Destination::Memory(_) => {}
         }
         if self.format.layout.is_some_and(|before| before != layout) {
             let message = format!("a second format, {}, rule ignored", option.text);
@@ -176,7 +179,8 @@ impl Action {
             | Destination::Command(_)
             | Destination::Terminal(_)
             | Destination::Users(_)
-            | Destination::Everyone => Err(option.error(
+            | Destination::Everyone
+            | Destination::Memory(_) => Err(option.error(
                 "E103",
                 format!("iface= and ttl= make no sense for {shown}, rule ignored"),
                 "they are for multicast over UDP, such as @239.1.2.3;iface=eth0,ttl=4",
@@ -206,6 +210,7 @@ impl Action {
             Destination::Terminal(_) => "a terminal",
             Destination::Users(_) | Destination::Everyone => "users",
             Destination::Forward(_) => "a remote host",
+            Destination::Memory(_) => "a memory buffer",
         };
         let message = format!(
             "{what} makes no sense for {kind} ({}), rule ignored",
@@ -468,6 +473,8 @@ mod tests {
             ("@h;mode=0640", "E103"),
             ("|/f;sync=durable", "E103"),
             ("/dev/console;1M", "E103"),
+            (":64:debug;rotate=1M", "E103"),
+            (":64:debug;ttl=1", "E103"),
             ("-/f;sync=durable", "E103"),
             ("/f;mode=4755", "E103"),
             ("/f;mode=640x", "E103"),

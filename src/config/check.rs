@@ -88,7 +88,8 @@ pub(super) fn merge(drafts: Vec<Draft>) -> Vec<Draft> {
             Destination::Fifo(_)
             | Destination::Users(_)
             | Destination::Everyone
-            | Destination::Forward(_) => false,
+            | Destination::Forward(_)
+            | Destination::Memory(_) => false,
         };
         match merged.iter_mut().filter(|_| mergeable).find(same) {
             Some(first) => {
@@ -103,18 +104,21 @@ pub(super) fn merge(drafts: Vec<Draft>) -> Vec<Draft> {
 
 /// The settings that all rules of a destination get.
 fn agreed(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) -> OutputSettings {
-    let rotation = first(rules, "rotate", diagnostics, |rule| {
+    let rotation = first(rules, "rotate=", diagnostics, |rule| {
         rule.decl.settings.rotation
     });
-    let mode = first(rules, "mode", diagnostics, |rule| rule.decl.settings.mode);
-    let owner = first(rules, "owner", diagnostics, |rule| {
+    let mode = first(rules, "mode=", diagnostics, |rule| rule.decl.settings.mode);
+    let owner = first(rules, "owner=", diagnostics, |rule| {
         rule.decl.settings.owner.clone()
     });
-    let group = first(rules, "group", diagnostics, |rule| {
+    let group = first(rules, "group=", diagnostics, |rule| {
         rule.decl.settings.group.clone()
     });
-    let said = first(rules, "sync", diagnostics, |rule| {
+    let said = first(rules, "sync=", diagnostics, |rule| {
         rule.sync_said.then_some(rule.decl.settings.sync)
+    });
+    let capacity = first(rules, "the size", diagnostics, |rule| {
+        Some(rule.decl.settings.capacity)
     });
     let relaxed = rules
         .iter()
@@ -126,6 +130,7 @@ fn agreed(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) -> OutputSettings
         owner,
         group,
         sync,
+        capacity: capacity.unwrap_or_default(),
         ..OutputSettings::default()
     }
 }
@@ -148,7 +153,7 @@ fn first<T: PartialEq>(
                 diagnostics.push(Diagnostic {
                     severity: Severity::Error,
                     code: "E108",
-                    message: format!("{option}= differs from an earlier rule for {destination}"),
+                    message: format!("{option} differs from an earlier rule for {destination}"),
                     span: rule.decl.action_span,
                     help: Some("a destination has one set of settings; the first holds".to_owned()),
                     secondary: vec![(*span, "the first".to_owned())],

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /path  -/path          |/fifo  |command      @host[:port]  @udp://…  @tcp://…  @@host[:port]
-//! /dev/console  /dev/ttyN  /dev/pts/N  /dev/hvcN                   root,joe              *
+//! /dev/console  /dev/ttyN  /dev/pts/N  /dev/hvcN                   root,joe  *           :SIZE:NAME
 //! ```
 
 use std::collections::BTreeSet;
@@ -20,6 +20,8 @@ pub(super) struct Target {
     pub(super) destination: Destination,
     /// `-/path`: no hurry to the disk.
     pub(super) relaxed: bool,
+    /// How many octets a memory buffer holds; 0 for everything else.
+    pub(super) capacity: usize,
 }
 
 /// Reads a destination.
@@ -37,6 +39,7 @@ pub(super) fn parse(
         Ok(Target {
             destination,
             relaxed: false,
+            capacity: 0,
         })
     };
     if let Some(problem) = refused(target) {
@@ -47,6 +50,7 @@ pub(super) fn parse(
         return Ok(Target {
             destination,
             relaxed: true,
+            capacity: 0,
         });
     }
     if target.text.starts_with('/') {
@@ -62,6 +66,14 @@ pub(super) fn parse(
     }
     if let Some(remote) = target.strip_prefix("@") {
         return tight(Destination::Forward(forward(remote, options)?));
+    }
+    if let Some(buffer) = target.strip_prefix(":") {
+        let (name, capacity) = memory(buffer, warnings)?;
+        return Ok(Target {
+            destination: Destination::Memory(name),
+            relaxed: false,
+            capacity,
+        });
     }
     if target.text == "*" {
         return tight(Destination::Everyone);
@@ -95,11 +107,6 @@ fn refused(target: Piece<'_>) -> Option<Problem> {
         (
             "output modules are rsyslog's",
             "write /file, |/fifo, @host, users, or *",
-        )
-    } else if text.starts_with(':') {
-        (
-            "memory buffers need a control socket to read them, which is not there yet",
-            "write to a file on a tmpfs, such as /run/NAME;rotate=64k:1",
         )
     } else if text.starts_with('^') {
         (
@@ -241,6 +248,41 @@ fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
     })
 }
 
+/// `SIZE:NAME`: the name, and how many octets the buffer holds.
+fn memory(buffer: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<(String, usize), Problem> {
+    let shape = "a memory buffer is :SIZE:NAME, such as :64:debug, with 4 to 256 KiB";
+    let Some((size, name)) = buffer.split_once(&[':']) else {
+        return Err(buffer.error("E102", "no memory buffer, rule ignored", shape));
+    };
+    let decimal = size.text.bytes().all(|octet| octet.is_ascii_digit());
+    // OpenBSD takes a number with a 0 at its head for octal.
+    let plain = decimal && !size.text.starts_with('0');
+    let kibioctets = size.text.parse::<usize>().ok().filter(|_| plain);
+    let Some(kibioctets) = kibioctets.filter(|size| *size <= MOST_KIB) else {
+        let shown = quoted(size.text);
+        let message = format!("{shown} is no size of a memory buffer, rule ignored");
+        return Err(size.error("E102", message, "it is a number of KiB from 4 to 256"));
+    };
+    let is_name = name.text.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    if name.is_empty() || !is_name || name.text.len() > LONGEST_NAME {
+        let message = format!(
+            "{} is no name of a memory buffer, rule ignored",
+            quoted(name.text)
+        );
+        return Err(name.error("E102", message, "it has 1 to 63 letters and digits"));
+    }
+    if kibioctets < LEAST_KIB {
+        let message = format!("a memory buffer of {kibioctets} KiB gets {LEAST_KIB}");
+        warnings.push(size.warning("W021", message, "write 4 to 256"));
+    }
+    Ok((name.text.to_owned(), kibioctets.max(LEAST_KIB) * 1024))
+}
+
+/// The limits of OpenBSD's syslog.conf(5), which makes less to the least, and refuses more.
+const LEAST_KIB: usize = 4;
+const MOST_KIB: usize = 256;
+const LONGEST_NAME: usize = 63;
+
 fn scheme(remote: Piece<'_>) -> Option<(Piece<'_>, Piece<'_>)> {
     let (scheme, rest) = remote.split_once(&[':'])?;
     Some((scheme, rest.strip_prefix("//")?))
@@ -325,6 +367,7 @@ mod tests {
             ("root", "Users root"),
             ("root, joe", "Users joe,root"),
             ("*", "Everyone *"),
+            (":64:debug", "Memory :debug"),
         ] {
             let target = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
             let kind = match &target.destination {
@@ -335,6 +378,7 @@ mod tests {
                 Destination::Users(_) => "Users",
                 Destination::Everyone => "Everyone",
                 Destination::Forward(_) => "Forward",
+                Destination::Memory(_) => "Memory",
             };
             assert_eq!(format!("{kind} {}", target.destination), want, "{text}");
             assert_eq!(target.relaxed, text.starts_with('-'), "{text}");
@@ -381,6 +425,27 @@ mod tests {
     }
 
     #[test]
+    fn section_6_a_memory_buffer_has_4_to_256_kib() {
+        for (text, want, codes) in [
+            (":4:a", 4, &[][..]),
+            (":64:DEBUG7", 64, &[]),
+            (":256:a", 256, &[]),
+            (":3:a", 4, &["W021"]),
+        ] {
+            let mut warnings = Vec::new();
+            let piece = Piece::new(text);
+            let target = parse(piece, LoadOptions::default(), false, &mut warnings);
+            let capacity = target.map(|target| target.capacity).ok();
+            assert_eq!(capacity, Some(want * 1024), "{text}");
+            let told: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
+            assert_eq!(told, codes, "{text}");
+        }
+        let longest = "a".repeat(LONGEST_NAME);
+        assert!(read(&format!(":64:{longest}")).is_ok());
+        assert!(read(&format!(":64:{longest}a")).is_err());
+    }
+
+    #[test]
     fn what_is_no_destination_is_refused() {
         for (text, code) in [
             ("", "E102"),
@@ -400,7 +465,18 @@ mod tests {
             ("@(z9)h", "E109"),
             ("|/bin/cat -", "E109"),
             ("|cat", "E109"),
-            (":64:ring", "E109"),
+            (":64", "E102"),
+            ("::debug", "E102"),
+            (":0:debug", "E102"),
+            (":064:debug", "E102"),
+            (":+64:debug", "E102"),
+            (":64k:debug", "E102"),
+            (":257:debug", "E102"),
+            (":99999999999999999999:debug", "E102"),
+            (":64:", "E102"),
+            (":64:a.b", "E102"),
+            (":64:a b", "E102"),
+            (":64:\u{e4}", "E102"),
             (":omusrmsg:*", "E109"),
             ("~", "E109"),
             ("stop", "E109"),

@@ -30,6 +30,7 @@
 //! | | | W018 | unknown user or group (`--check`) |
 //! | | | W019 | a directory, FIFO or socket where a file is meant (`--check`) |
 //! | | | W020 | an address to listen on, named twice (`--check`) |
+//! | | | W021 | a memory buffer that is too small, and gets 4 KiB |
 
 use std::ops::Range;
 

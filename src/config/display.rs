@@ -19,6 +19,7 @@ impl fmt::Display for Destination {
             }
             Self::Everyone => f.write_str("*"),
             Self::Forward(remote) => remote.fmt(f),
+            Self::Memory(name) => write!(f, ":{name}"),
         }
     }
 }

@@ -32,7 +32,8 @@ pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
             Destination::Command(_)
             | Destination::Terminal(_)
             | Destination::Everyone
-            | Destination::Forward(_) => None,
+            | Destination::Forward(_)
+            | Destination::Memory(_) => None,
         };
         let found = found.into_iter().chain(unknown_owners(&rule.settings));
         warnings.extend(found.map(|found| found.at(rule.action_span)));

@@ -244,6 +244,8 @@ pub enum Destination {
     Everyone,
     /// `@host`, `@udp://host`, `@tcp://host`, `@@host`.
     Forward(Remote),
+    /// `:SIZE:NAME`: a memory buffer, by its name; the size is [`OutputSettings::capacity`].
+    Memory(String),
 }
 
 /// A relay or collector to forward to.
@@ -336,6 +338,8 @@ pub struct OutputSettings {
     pub group: Option<String>,
     /// When the disk must have it.
     pub sync: Sync,
+    /// How many octets a memory buffer holds; 0 for everything else.
+    pub capacity: usize,
     /// The form of the lines of its first rule: how the line that counts repeats looks.
     pub layout: Option<Layout>,
     /// The programs that are started with the log's path after each rotation; for all files the same,

@@ -25,6 +25,14 @@ pub enum StartError {
     /// There are no threads or descriptors left.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// `--ask` was refused, or nobody answered.
+    #[error("{sentence}")]
+    Asked {
+        /// The exit status.
+        status: u8,
+        /// What the operator reads.
+        sentence: String,
+    },
     /// The directory of `--try` cannot be made.
     #[error("cannot try it in {directory}: {error}")]
     Try {
@@ -45,6 +53,7 @@ impl StartError {
             | Self::PidFile(PidFileError::NotAFile { .. } | PidFileError::Io { .. }) => 73,
             Self::PidFile(PidFileError::Held { .. }) => 75,
             Self::Config(_) => 78,
+            Self::Asked { status, .. } => *status,
         }
     }
 }

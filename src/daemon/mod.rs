@@ -9,6 +9,7 @@
 pub mod check;
 pub mod configuration;
 mod console;
+mod control;
 pub mod daemonise;
 pub mod error;
 pub mod events;
@@ -36,7 +37,7 @@ use nix::sys::signal::Signal;
 
 pub use error::StartError;
 
-use crate::cli::{Arguments, DEFAULT_PID_FILE};
+use crate::cli::{Arguments, DEFAULT_CONTROL, DEFAULT_PID_FILE};
 use crate::input::internal::Internal;
 use crate::report::{self, Report};
 use daemonise::{Ready, Side, daemonise};
@@ -54,6 +55,11 @@ use running::Running;
 pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     if arguments.check {
         return check::run(&arguments);
+    }
+    if !arguments.ask.is_empty() {
+        let default = Path::new(DEFAULT_CONTROL);
+        let socket = arguments.control.as_deref().unwrap_or(default);
+        return control::ask(socket, &arguments.ask);
     }
     let ready_fd = ReadyFd::take(&arguments)?;
     let try_out = try_out::prepare(&mut arguments)?;

@@ -260,6 +260,7 @@ fn is_console(destination: &Destination) -> bool {
         Destination::File(_)
         | Destination::Fifo(_)
         | Destination::Command(_)
-        | Destination::Forward(_) => false,
+        | Destination::Forward(_)
+        | Destination::Memory(_) => false,
     }
 }

@@ -85,6 +85,10 @@ impl Plan {
         let secure = secure(arguments, config);
         plan.plan_inputs(arguments, config, secure)?;
         plan.plan_outputs(arguments, config, secure)?;
+        let memory = |output: &OutputPlan| matches!(output.destination, Destination::Memory(_));
+        if arguments.control.is_none() && plan.outputs.iter().any(memory) {
+            plan.warnings.push(UNREADABLE.to_owned());
+        }
         Ok(plan)
     }
 
@@ -218,6 +222,8 @@ impl Plan {
     }
 }
 
+const UNREADABLE: &str = "nobody can read the memory buffers: name a control socket with --control";
+
 fn secure(arguments: &Arguments, config: &Config) -> Secure {
     let asked = arguments.secure.max(u8::from(arguments.no_udp));
     match asked.max(config.settings.secure_mode.unwrap_or(0)) {
@@ -246,7 +252,7 @@ fn is_any_port(address: &ListenAddress) -> bool {
 /// `-c` stops folding for FIFOs, `-cc` for everything; forwards and users never see it.
 fn folds(destination: &Destination, off: u8) -> bool {
     match destination {
-        Destination::File(_) | Destination::Terminal(_) => off < 2,
+        Destination::File(_) | Destination::Terminal(_) | Destination::Memory(_) => off < 2,
         Destination::Fifo(_) | Destination::Command(_) => off < 1,
         Destination::Users(_) | Destination::Everyone | Destination::Forward(_) => false,
     }
@@ -288,7 +294,8 @@ fn template(rule: &RuleDecl, escape: Escape, arguments: &Arguments) -> Template 
         Destination::File(_)
         | Destination::Fifo(_)
         | Destination::Command(_)
-        | Destination::Terminal(_) => Template {
+        | Destination::Terminal(_)
+        | Destination::Memory(_) => Template {
             layout: match layout {
                 Some(LayoutDecl::Bsd | LayoutDecl::Rfc3164) => Layout::Traditional,
                 Some(LayoutDecl::Rfc5424) => Layout::Rfc5424Line,

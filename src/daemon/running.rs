@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::StartError;
 use super::configuration;
 use super::console::Console;
+use super::control::{self, Control};
 use super::events::Event;
 use super::host::HostName;
 use super::inputs::{Common, Inputs, Opened};
@@ -25,6 +26,7 @@ use crate::input::kmsg::Time;
 use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::output::Surroundings;
+use crate::output::memory::Rings;
 use crate::report::counted;
 use crate::route::inbox::Change;
 use crate::route::{KernelProgram, Policy, RoutingTable};
@@ -41,6 +43,7 @@ pub(super) struct Running {
     internal: Internal,
     internal_counters: Arc<InputCounters>,
     surroundings: Surroundings,
+    control: Option<Control>,
     /// To be made loud again at the end.
     console: Option<Console>,
 }
@@ -54,6 +57,14 @@ impl Running {
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
         let opened = Opened::all(plan.listens.iter(), &plan.modes).map_err(StartError::Input)?;
+        let control = match arguments.control.as_deref().map(control::Bound::new) {
+            Some(Err(sentence)) => {
+                opened.into_iter().for_each(Opened::discard);
+                return Err(StartError::Input(sentence));
+            }
+            Some(Ok(bound)) => Some(bound),
+            None => None,
+        };
         let host = HostName::read();
         let names = if arguments.no_dns {
             PeerNames::numeric()
@@ -67,6 +78,7 @@ impl Running {
         let surroundings = Surroundings {
             compressor: Arc::default(),
             families: arguments.families(),
+            rings: Rings::default(),
         };
         let mut outputs = Outputs::default();
         let table = outputs
@@ -100,6 +112,10 @@ impl Running {
             };
             inputs.start_kernel(arguments.kmsg_cache.clone(), time);
         }
+        let control = control
+            .map(|bound| Control::start(bound, surroundings.rings.clone()))
+            .transpose()
+            .map_err(StartError::Runtime)?;
         let is_sysklogd = arguments.compat == Dialect::Sysklogd;
         let console = (is_sysklogd && inputs.reads_kernel() && !arguments.keep_console)
             .then(Console::quieten)
@@ -115,6 +131,7 @@ impl Running {
             internal,
             internal_counters,
             surroundings,
+            control,
             console,
         })
     }
@@ -230,6 +247,9 @@ impl Running {
     pub(super) fn stop_inputs(&mut self) -> Statistics {
         let before = self.statistics();
         self.inputs.stop();
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
         if let Some(console) = self.console.take() {
             console.restore();
         }

@@ -115,7 +115,7 @@ fn refuse_if_taken(path: &Path, kind: Kind) -> io::Result<()> {
     };
     if metadata.is_symlink() {
         return Err(io::Error::other(
-            "it is a symbolic link, and whose socket it names is not known: remove it if that logger is gone, or name another with -p",
+            "it is a symbolic link, and whose socket it names is not known: remove it if that logger is gone, or name another",
         ));
     }
     if !metadata.file_type().is_socket() {
@@ -125,7 +125,7 @@ fn refuse_if_taken(path: &Path, kind: Kind) -> io::Result<()> {
     match connect(kind.socket()?.as_raw_fd(), &UnixAddr::new(path)?) {
         Err(nix::errno::Errno::ECONNREFUSED) => Ok(()),
         Ok(()) | Err(_) => Err(io::Error::other(
-            "another process listens there: stop it first, or name another with -p",
+            "another process listens there: stop it first, or name another",
         )),
     }
 }

@@ -12,6 +12,7 @@ pub mod compress;
 pub mod fifo;
 pub mod file;
 pub mod forward;
+pub mod memory;
 mod pipe;
 pub mod place;
 pub mod repeat;
@@ -64,6 +65,8 @@ pub struct Surroundings {
     pub compressor: Arc<compress::Compressor>,
     /// Over which internet protocols forwards go.
     pub families: Families,
+    /// The memory buffers.
+    pub rings: memory::Rings,
 }
 
 /// Where records go in the end.
@@ -81,6 +84,8 @@ pub enum Sink {
     Users(users::Users),
     /// Another host.
     Forward(Box<forward::Forward>),
+    /// A memory buffer.
+    Memory(memory::Memory),
 }
 
 impl Sink {
@@ -107,6 +112,9 @@ impl Sink {
                 limits,
                 surroundings.families,
             ))),
+            Destination::Memory(name) => Self::Memory(memory::Memory::new(
+                surroundings.rings.open(name, settings.capacity),
+            )),
         }
     }
 
@@ -119,6 +127,7 @@ impl Sink {
             Self::Terminal(terminal) => terminal.write(block, from),
             Self::Users(users) => users.write(block, from),
             Self::Forward(forward) => forward.write(block, from),
+            Self::Memory(memory) => memory.write(block, from),
         }
     }
 
@@ -131,7 +140,8 @@ impl Sink {
             | Self::Command(_)
             | Self::Terminal(_)
             | Self::Users(_)
-            | Self::Forward(_) => {}
+            | Self::Forward(_)
+            | Self::Memory(_) => {}
         }
     }
 
@@ -146,7 +156,7 @@ impl Sink {
             Self::Fifo(fifo) => fifo.reopen(),
             Self::Command(command) => command.reopen(),
             Self::Terminal(terminal) => terminal.reopen(),
-            Self::Users(_) | Self::Forward(_) => {}
+            Self::Users(_) | Self::Forward(_) | Self::Memory(_) => {}
         }
     }
 
@@ -158,7 +168,8 @@ impl Sink {
             | Self::Command(_)
             | Self::Terminal(_)
             | Self::Users(_)
-            | Self::Forward(_) => {}
+            | Self::Forward(_)
+            | Self::Memory(_) => {}
         }
     }
 
@@ -166,6 +177,7 @@ impl Sink {
     pub fn update(&mut self, settings: OutputSettings) {
         match self {
             Self::File(file) => file.update(settings),
+            Self::Memory(memory) => memory.resize(settings.capacity),
             Self::Fifo(_)
             | Self::Command(_)
             | Self::Terminal(_)
@@ -185,7 +197,8 @@ impl Sink {
             | Self::Command(_)
             | Self::Terminal(_)
             | Self::Users(_)
-            | Self::Forward(_) => Ok(()),
+            | Self::Forward(_)
+            | Self::Memory(_) => Ok(()),
         }
     }
 
@@ -197,7 +210,8 @@ impl Sink {
             | Self::Fifo(_)
             | Self::Command(_)
             | Self::Terminal(_)
-            | Self::Users(_) => false,
+            | Self::Users(_)
+            | Self::Memory(_) => false,
         }
     }
 
@@ -209,7 +223,8 @@ impl Sink {
             | Self::Fifo(_)
             | Self::Command(_)
             | Self::Terminal(_)
-            | Self::Users(_) => None,
+            | Self::Users(_)
+            | Self::Memory(_) => None,
         }
     }
 
@@ -218,9 +233,11 @@ impl Sink {
         match self {
             // A disk or a remote may come back, and their records are meant to last.
             Self::File(_) | Self::Forward(_) => Duration::MAX,
-            Self::Fifo(_) | Self::Command(_) | Self::Terminal(_) | Self::Users(_) => {
-                Duration::from_millis(100)
-            }
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Memory(_) => Duration::from_millis(100),
         }
     }
 
@@ -232,7 +249,11 @@ impl Sink {
                 command.close(deadline);
                 0
             }
-            Self::File(_) | Self::Fifo(_) | Self::Terminal(_) | Self::Users(_) => 0,
+            Self::File(_)
+            | Self::Fifo(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Memory(_) => 0,
         }
     }
 
@@ -244,7 +265,8 @@ impl Sink {
             | Self::Command(_)
             | Self::Terminal(_)
             | Self::Users(_)
-            | Self::Forward(_) => None,
+            | Self::Forward(_)
+            | Self::Memory(_) => None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod hostile;
 mod kernel;
 mod lifecycle;
 mod marks;
+mod memory;
 mod order;
 mod privileged;
 mod real_input;

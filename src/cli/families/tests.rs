@@ -99,7 +99,7 @@ const OPENBSD: Table = &[
     ("-p /l", Honoured("--socket=/l")),
     ("-rr", Honoured("--no-folding --no-folding")),
     ("-S 127.0.0.1", Refused("TLS is not there yet")),
-    ("-s /ctl", Warned("no control socket")),
+    ("-s /ctl", Honoured("--control=/ctl")),
     ("-T 127.0.0.1:601", Honoured("--listen=tcp://127.0.0.1:601")),
     ("-U 127.0.0.1", Honoured("--listen=udp://127.0.0.1")),
     ("-u", Honoured("--bind=:514")),

@@ -51,6 +51,7 @@ fn parts_of(
     let name = format!("{destination:?}");
     let (inbox, orders) = inbox(name.clone(), 1 << 22, Arc::clone(&counters));
     let surroundings = Surroundings {
+        rings: crate::output::memory::Rings::default(),
         compressor: Arc::clone(compressor),
         families: crate::cli::Families::Both,
     };
