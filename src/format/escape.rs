@@ -34,37 +34,151 @@ pub(super) fn push_escaped(out: &mut BytesMut, mut octets: &[u8], escape: Escape
     }
 }
 
-/// Appends what is at the front up to the next printable ASCII, escaped; returns what follows.
+/// Appends what is at the front up to the next piece of printable ASCII, escaped; returns what follows.
 fn push_odd<'a>(out: &mut BytesMut, octets: &'a [u8], escape: Escape) -> &'a [u8] {
-    let (mut shown, mut end) = (0, 0);
-    while let Some(first) = octets.get(end) {
-        let (length, visible) = if !first.is_ascii() {
-            character(&octets[end..])
-        } else if is_odd(*first, escape) {
+    let mut written = Written::new(out, escape);
+    let (mut at, mut plain) = (0, 0);
+    while let Some(first) = octets.get(at) {
+        if !is_odd(*first, escape) {
+            written.show(*first);
+            at += 1;
+            plain += 1;
+            if plain == PIECE {
+                break;
+            }
+            continue;
+        }
+        plain = 0;
+        let (length, visible) = if first.is_ascii() {
             (1, false)
         } else {
-            break;
+            character(&octets[at..])
         };
-        if !visible {
-            out.extend_from_slice(&octets[shown..end]);
-            for octet in &octets[end..end + length] {
-                push_octet(out, *octet, escape);
+        for octet in &octets[at..at + length] {
+            if visible {
+                written.show(*octet);
+            } else {
+                written.escape(*octet);
             }
-            shown = end + length;
         }
-        end += length;
+        at += length;
     }
-    out.extend_from_slice(&octets[shown..end]);
-    &octets[end..]
+    &octets[at..]
+}
+
+/// How many octets are gathered before they are appended.
+const ROOM: usize = 256;
+
+/// Octets on their way into a record: gathered first, since each append has a price.
+struct Written<'a> {
+    out: &'a mut BytesMut,
+    escape: Escape,
+    gathered: [u8; ROOM],
+    length: usize,
+}
+
+impl<'a> Written<'a> {
+    fn new(out: &'a mut BytesMut, escape: Escape) -> Self {
+        Self {
+            out,
+            escape,
+            gathered: [0; ROOM],
+            length: 0,
+        }
+    }
+
+    #[inline]
+    fn show(&mut self, octet: u8) {
+        self.gathered[self.length] = octet;
+        self.length += 1;
+        self.make_room();
+    }
+
+    #[inline]
+    fn escape(&mut self, octet: u8) {
+        let (written, length) = match self.escape {
+            Escape::Caret if octet.is_ascii() => ([b'^', octet ^ 0x40, 0, 0], 2),
+            Escape::Octal | Escape::Lossless | Escape::Caret => (OCTAL[usize::from(octet)], 4),
+            Escape::Hex => (HEX[usize::from(octet)], 4),
+        };
+        if let Some(room) = self.gathered[self.length..].first_chunk_mut() {
+            *room = written;
+        }
+        self.length += length;
+        self.make_room();
+    }
+
+    /// There is always room for one more, however it is written.
+    #[inline]
+    fn make_room(&mut self) {
+        if self.length > ROOM - 4 {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.out.extend_from_slice(&self.gathered[..self.length]);
+        self.length = 0;
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// `#ooo` for every octet.
+static OCTAL: [[u8; 4]; 256] = table(b'#', 8);
+
+/// `\xhh` for every octet.
+static HEX: [[u8; 4]; 256] = table(b'\\', 16);
+
+/// Every octet behind a mark, in three digits, or as `x` and two.
+const fn table(mark: u8, base: u8) -> [[u8; 4]; 256] {
+    let mut table = [[0; 4]; 256];
+    let mut octet: u8 = 0;
+    loop {
+        let digits = *b"0123456789abcdef";
+        table[octet as usize] = [
+            mark,
+            if base == 16 {
+                b'x'
+            } else {
+                digits[(octet / base / base) as usize]
+            },
+            digits[(octet / base % base) as usize],
+            digits[(octet % base) as usize],
+        ];
+        if octet == u8::MAX {
+            return table;
+        }
+        octet += 1;
+    }
 }
 
 /// Appends `octets` with LF and NUL escaped, which line framing could not carry.
 pub(super) fn push_line_safe(out: &mut BytesMut, mut octets: &[u8]) {
+    let breaks = |octet: u8| octet == b'\n' || octet == 0;
     while let Some(at) = memchr::memchr2(b'\n', 0, octets) {
-        let (head, rest) = octets.split_at(at);
+        let (head, mut rest) = octets.split_at(at);
         out.extend_from_slice(head);
-        push_octet(out, rest[0], Escape::Octal);
-        octets = &rest[1..];
+        // Where one is there are often more: a search for each would cost more than a look at each octet.
+        let mut written = Written::new(out, Escape::Octal);
+        let mut plain = 0;
+        while let [first, after @ ..] = rest
+            && plain < PIECE
+        {
+            rest = after;
+            if breaks(*first) {
+                plain = 0;
+                written.escape(*first);
+            } else {
+                plain += 1;
+                written.show(*first);
+            }
+        }
+        octets = rest;
     }
     out.extend_from_slice(octets);
 }
@@ -116,23 +230,6 @@ fn character(octets: &[u8]) -> (usize, bool) {
         | [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
         | [0xf4, 0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..] => (4, true),
         _ => (1, false),
-    }
-}
-
-fn push_octet(out: &mut BytesMut, octet: u8, escape: Escape) {
-    let octal = [
-        b'#',
-        b'0' + (octet >> 6),
-        b'0' + (octet >> 3 & 7),
-        b'0' + (octet & 7),
-    ];
-    match escape {
-        Escape::Caret if octet.is_ascii() => out.extend_from_slice(&[b'^', octet ^ 0x40]),
-        Escape::Octal | Escape::Lossless | Escape::Caret => out.extend_from_slice(&octal),
-        Escape::Hex => {
-            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble & 15)];
-            out.extend_from_slice(&[b'\\', b'x', digit(octet >> 4), digit(octet)]);
-        }
     }
 }
 
