@@ -2,8 +2,9 @@
 //! as well: a `#` and no blank stand before them.
 
 use std::path::Path;
+use std::time::Duration;
 
-use syslogd::config::{self, Destination, Escape, Loaded, Sync};
+use syslogd::config::{self, Compression, Destination, Escape, Loaded, Period, Rotation, Sync};
 use syslogd::pri::{Facility, Pri, Severity};
 
 fn text() -> String {
@@ -65,6 +66,7 @@ fn the_example_sends_to_these_destinations() {
         "/var/log/mail.log",
         "/var/log/mail.err",
         "/var/log/daemon.log",
+        "/var/log/cron.log",
         "/var/log/audit.log",
         "*",
         "daemon,root",
@@ -146,7 +148,22 @@ fn the_example_sets_these_options() {
     let rotation = mail
         .rotation
         .map(|rotation| (rotation.size, rotation.count));
-    assert_eq!((mail.sync, rotation), (Sync::None, Some((10 << 20, 5))));
+    assert_eq!(
+        (mail.sync, rotation),
+        (Sync::None, Some((Some(10 << 20), 5)))
+    );
+    let (cron, _) = settings_of("/var/log/cron.log");
+    let want = Rotation {
+        size: Some(10 << 20),
+        every: Some(Period::Daily),
+        count: 99,
+        total: Some(200 << 20),
+        age: Some(Duration::from_secs(28 * 86_400)),
+    };
+    assert_eq!(
+        (cron.rotation, cron.compression),
+        (Some(want), Some(Compression::Zstd(3)))
+    );
     let (mail_err, _) = settings_of("/var/log/mail.err");
     assert_eq!(
         (mail_err.mode, mail_err.group.as_deref()),
@@ -163,6 +180,6 @@ fn the_example_sets_these_options() {
         .map(|rotation| (rotation.size, rotation.count));
     assert_eq!(
         (general, settings.secure_mode),
-        (Some((50 << 20, 7)), Some(1))
+        (Some((Some(50 << 20), 7)), Some(1))
     );
 }

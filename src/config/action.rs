@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::destination::{self, Target};
 use super::grammar::LoadOptions;
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
-use super::size::{RotationDecl, rotation};
+use super::rotation::{self, RotationDecl};
 use super::{Destination, Escape, FormatDecl, LayoutDecl, OutputSettings, Remote, Sync, Transport};
 
 /// An action as written.
@@ -19,7 +19,7 @@ use super::{Destination, Escape, FormatDecl, LayoutDecl, OutputSettings, Remote,
 pub(super) struct Action {
     pub(super) destination: Destination,
     pub(super) format: FormatDecl,
-    /// Without the rotation, which may need `rotate_size` and `rotate_count`.
+    /// Without the rotation, which may need `rotate_size` and the like.
     pub(super) settings: OutputSettings,
     pub(super) rotation: Option<RotationDecl>,
     /// Whether `sync=` was written.
@@ -101,7 +101,34 @@ impl Action {
             }
             ("rotate", Some(value)) => {
                 self.only_files(option, "rotate=")?;
-                self.rotation = Some(rotation_of(value)?);
+                self.rotate(rotation_of(value)?);
+                Ok(())
+            }
+            ("total", Some(value)) => {
+                self.only_files(option, "total=")?;
+                let read = |total| RotationDecl {
+                    total: Some(total),
+                    ..RotationDecl::default()
+                };
+                let found = rotation::total(value.text).map(read);
+                self.rotate(valued(value, found, "write for example total=2G")?);
+                Ok(())
+            }
+            ("age", Some(value)) => {
+                self.only_files(option, "age=")?;
+                let read = |age| RotationDecl {
+                    age: Some(age),
+                    ..RotationDecl::default()
+                };
+                let found = rotation::age(value.text).map(read);
+                self.rotate(valued(value, found, "write for example age=14d")?);
+                Ok(())
+            }
+            ("compress", Some(value)) => {
+                self.only_files(option, "compress=")?;
+                let found = rotation::compression(value.text);
+                let help = "write compress=gzip, zstd or none, or a level: compress=gzip:9";
+                self.settings.compression = Some(valued(value, found, help)?);
                 Ok(())
             }
             ("mode", Some(value)) => {
@@ -133,11 +160,16 @@ impl Action {
             }
             (size, None) if size.starts_with(|c: char| c.is_ascii_digit() || c == ':') => {
                 self.only_files(option, "a rotation size")?;
-                self.rotation = Some(rotation_of(option)?);
+                self.rotate(rotation_of(option)?);
                 Ok(())
             }
             (word, value) => Err(unknown(key, word, value.is_some())),
         }
+    }
+
+    /// Takes one more word about the rotation; what was said before of the same thing gives way.
+    fn rotate(&mut self, said: RotationDecl) {
+        self.rotation = Some(said.or(self.rotation.unwrap_or_default()));
     }
 
     fn layout(&mut self, option: Piece<'_>, layout: LayoutDecl) -> Result<(), Problem> {
@@ -297,17 +329,20 @@ pub(super) fn bad_value(value: Piece<'_>, key: &str, word: &str, known: &[&str])
 }
 
 fn rotation_of(value: Piece<'_>) -> Result<RotationDecl, Problem> {
-    if ["hourly", "daily", "weekly", "monthly", "yearly"].contains(&value.text) {
-        let message = "rotation by time is not supported yet, rule ignored";
-        return Err(value.error("E110", message, "rotate by size, such as rotate=10M:5"));
+    if ["monthly", "yearly"].contains(&value.text) {
+        let message = format!("rotate={} is not supported, rule ignored", value.text);
+        return Err(value.error("E110", message, "write rotate=hourly, daily or weekly"));
     }
-    rotation(value.text).map_err(|message| {
-        value.error(
-            "E103",
-            format!("{message}, rule ignored"),
-            "write rotate=SIZE[:COUNT], such as rotate=10M:5",
-        )
-    })
+    valued(
+        value,
+        rotation::rotation(value.text),
+        "write rotate=SIZE[:COUNT] or rotate=daily[:COUNT], such as rotate=10M:5",
+    )
+}
+
+/// The value of an option that makes its rule an error if it cannot be read.
+fn valued<T>(value: Piece<'_>, found: Result<T, String>, help: &str) -> Result<T, Problem> {
+    found.map_err(|message| value.error("E103", format!("{message}, rule ignored"), help))
 }
 
 fn mode(value: Piece<'_>) -> Result<u32, Problem> {
@@ -344,7 +379,7 @@ fn name(value: Piece<'_>) -> Result<String, Problem> {
 }
 
 fn unknown(key: Piece<'_>, word: &str, has_value: bool) -> Problem {
-    if ["compress", "framing", "queue", "template", "naming"].contains(&word) {
+    if ["framing", "queue", "template", "naming"].contains(&word) {
         let message = format!("option {word} is not supported yet, rule ignored");
         return key.error("E110", message, "remove the option");
     }
@@ -392,124 +427,10 @@ pub(super) const SYNCS: [&str; 3] = ["none", "second", "durable"];
 pub(super) const ESCAPES: [&str; 4] = ["octal", "caret", "hex", "lossless"];
 
 /// The options with a value.
-pub(super) const VALUED: [&str; 8] = [
-    "rotate", "mode", "owner", "group", "sync", "escape", "iface", "ttl",
+pub(super) const VALUED: [&str; 11] = [
+    "rotate", "total", "age", "compress", "mode", "owner", "group", "sync", "escape", "iface",
+    "ttl",
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::Dialect;
-
-    fn read(text: &str) -> Result<Action, Problem> {
-        parse(Piece::new(text), LoadOptions::default(), &mut Vec::new())
-    }
-
-    #[test]
-    fn section_5_options_follow_a_semicolon_touching_or_not() {
-        for text in [
-            "/f;RFC5424",
-            "/f ;RFC5424",
-            "/f\t; rfc5424",
-            "/f;RFC5424,",
-            "@h;RFC5424",
-        ] {
-            let action = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
-            assert_eq!(action.format.layout, Some(LayoutDecl::Rfc5424), "{text}");
-        }
-        let action = read("/f;RFC5424,pri").expect("valid");
-        assert_eq!(action.format.layout, Some(LayoutDecl::Rfc5424Pri));
-        let action =
-            read("/f;mode=0640,owner=root,group=adm,sync=durable,escape=hex").expect("valid");
-        assert_eq!(action.settings.mode, Some(0o640));
-        assert_eq!(action.settings.owner.as_deref(), Some("root"));
-        assert_eq!(action.settings.group.as_deref(), Some("adm"));
-        assert_eq!(action.settings.sync, Sync::Durable);
-        assert_eq!(action.format.escape, Some(Escape::Hex));
-    }
-
-    #[test]
-    fn section_5_rotation_is_a_size_and_a_count() {
-        for (text, size, count) in [
-            ("/f;rotate=10M:5", Some(10 << 20), Some(5)),
-            ("/f;rotate=100k", Some(100 << 10), None),
-            ("/f;rotate=:7", None, Some(7)),
-            ("/f;1G:2", Some(1 << 30), Some(2)),
-            ("/f ; 4096", Some(4096), None),
-        ] {
-            let found = read(text).ok().and_then(|action| action.rotation);
-            assert_eq!(found, Some(RotationDecl { size, count }), "{text}");
-        }
-    }
-
-    #[test]
-    fn section_5_a_group_has_an_interface_and_a_ttl() {
-        for text in [
-            "@239.1.2.3:514;iface=eth0,ttl=255",
-            "@[ff02::1]:514;iface=eth0",
-            "@h:1;ttl=1",
-        ] {
-            let action = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
-            assert_eq!(action.destination.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn section_3_a_semicolon_in_a_command_is_the_shells() {
-        let read = |dialect: Dialect, text| {
-            let action = parse(Piece::new(text), dialect.into(), &mut Vec::new());
-            action.map(|action| action.destination.to_string()).ok()
-        };
-        let text = "|read x; echo \"$x\"";
-        assert_eq!(read(Dialect::Freebsd, text).as_deref(), Some(text));
-        assert_eq!(read(Dialect::Sysklogd, text), None);
-    }
-
-    #[test]
-    fn an_option_that_cannot_be_is_refused() {
-        for (text, code) in [
-            ("root;rotate=1M", "E103"),
-            ("*;RFC5424", "E103"),
-            ("@h;mode=0640", "E103"),
-            ("|/f;sync=durable", "E103"),
-            ("/dev/console;1M", "E103"),
-            (":64:debug;rotate=1M", "E103"),
-            (":64:debug;ttl=1", "E103"),
-            ("-/f;sync=durable", "E103"),
-            ("/f;mode=4755", "E103"),
-            ("/f;mode=640x", "E103"),
-            ("/f;mode=0o640", "E103"),
-            ("/f;mode=rw", "E103"),
-            ("/f;owner=", "E103"),
-            ("/f;rotate", "E103"),
-            ("/f;rotate=", "E103"),
-            ("/f;rotate=0", "E103"),
-            ("/f;rotate=10X", "E103"),
-            ("/f;rotate=99999999999G", "E103"),
-            ("/f;RFC5424,RFC3164", "E103"),
-            ("/f;pri", "E103"),
-            ("/f;RFC3164,pri", "E103"),
-            ("/f;sync=always", "E103"),
-            ("/f;rotat=1M", "E103"),
-            ("/f;rotate=daily", "E110"),
-            ("@h;ttl=0", "E103"),
-            ("@h;ttl=256", "E103"),
-            ("@h;ttl=+3", "E103"),
-            ("@h;ttl", "E103"),
-            ("@h;iface=", "E103"),
-            ("@h;iface=eth0/1", "E103"),
-            ("@tcp://h;ttl=3", "E103"),
-            ("@192.0.2.1;ttl=3", "E103"),
-            ("/f;iface=eth0", "E103"),
-            ("/f;compress=zstd", "E110"),
-            ("/f;RSYSLOG_FileFormat", "E109"),
-            (";RFC5424", "E102"),
-        ] {
-            assert_eq!(
-                read(text).map_err(|problem| problem.code).err(),
-                Some(code),
-                "{text}"
-            );
-        }
-    }
-}
+mod tests;

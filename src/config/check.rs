@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::size::RotationDecl;
+use super::rotation::RotationDecl;
 use super::{
     Condition, Destination, OutputSettings, ProgramName, Property, Rotation, RuleDecl, Span, Sync,
     Test, Then,
@@ -25,26 +25,13 @@ pub(super) struct Draft {
 /// is no contradiction; the file is then synced.
 pub(super) fn settle(
     mut drafts: Vec<Draft>,
-    general: Option<Rotation>,
-    count: u32,
+    general: RotationDecl,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<RuleDecl> {
     for draft in &mut drafts {
-        let Some(rotation) = draft.rotation else {
-            continue;
-        };
-        let size = rotation.size.or(general.map(|general| general.size));
-        let count = rotation.count.unwrap_or(count);
-        draft.decl.settings.rotation = size.map(|size| Rotation { size, count });
-        if size.is_none() {
-            diagnostics.push(Diagnostic {
-                severity: Severity::Warning,
-                code: "W011",
-                message: format!("{} has a rotate= without a size", draft.decl.destination),
-                span: draft.decl.action_span,
-                help: Some("write rotate=SIZE:COUNT, or a line rotate_size SIZE".to_owned()),
-                secondary: Vec::new(),
-            });
+        if let Some(said) = draft.rotation {
+            let rotation = rotation(draft, said, general, diagnostics);
+            draft.decl.settings.rotation = rotation;
         }
     }
     let mut groups: BTreeMap<Destination, Vec<usize>> = BTreeMap::new();
@@ -68,6 +55,53 @@ pub(super) fn settle(
         }
     }
     drafts.into_iter().map(|draft| draft.decl).collect()
+}
+
+/// The rotation of a rule that says something of it, if that can be.
+fn rotation(
+    draft: &Draft,
+    said: RotationDecl,
+    general: RotationDecl,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Rotation> {
+    let rotation = said.complete(general);
+    let destination = &draft.decl.destination;
+    let mut tell = |severity, code, message: String, help: &str| {
+        diagnostics.push(Diagnostic {
+            severity,
+            code,
+            message,
+            span: draft.decl.action_span,
+            help: Some(help.to_owned()),
+            secondary: Vec::new(),
+        });
+    };
+    let Some(mut rotation) = rotation else {
+        let what = match said {
+            RotationDecl { total: Some(_), .. } => "total=",
+            RotationDecl { age: Some(_), .. } => "age=",
+            _ => "rotate=",
+        };
+        tell(
+            Severity::Warning,
+            "W011",
+            format!("{destination} has a {what} without a size or a period"),
+            "write rotate=SIZE:COUNT or rotate=daily, or a line rotate_size SIZE",
+        );
+        return None;
+    };
+    if let (Some(total), Some(size)) = (rotation.total, rotation.size)
+        && total <= size
+    {
+        tell(
+            Severity::Error,
+            "E103",
+            format!("the total of {destination} leaves no room for an old file, total ignored"),
+            "the total is for the file itself, too: name more than the size of the rotation",
+        );
+        rotation.total = None;
+    }
+    Some(rotation)
 }
 
 /// Makes one rule of those for one target, with the same options and under the same blocks, as OpenBSD
@@ -107,6 +141,9 @@ fn agreed(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) -> OutputSettings
     let rotation = first(rules, "rotate=", diagnostics, |rule| {
         rule.decl.settings.rotation
     });
+    let compression = first(rules, "compress=", diagnostics, |rule| {
+        rule.decl.settings.compression
+    });
     let mode = first(rules, "mode=", diagnostics, |rule| rule.decl.settings.mode);
     let owner = first(rules, "owner=", diagnostics, |rule| {
         rule.decl.settings.owner.clone()
@@ -126,6 +163,7 @@ fn agreed(rules: &[&Draft], diagnostics: &mut Vec<Diagnostic>) -> OutputSettings
     let sync = said.unwrap_or(if relaxed { Sync::None } else { Sync::Second });
     OutputSettings {
         rotation,
+        compression,
         mode,
         owner,
         group,

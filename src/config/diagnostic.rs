@@ -20,7 +20,7 @@
 //! | E107 | not text | W007 | comma for semicolon |
 //! | E108 | settings that differ | W008 | facility number between two codes |
 //! | E109 | another daemon's language | W009 | `=*` |
-//! | E110 | not supported yet | W011 | `rotate=` without a size |
+//! | E110 | not supported yet | W011 | `rotate=` without a size or period |
 //! | | | W012 | wildcard in a program's name |
 //! | | | W013 | a selector that differs between Linux and the BSDs (`--check`) |
 //! | | | W014 | comment that its own daemon takes for a file's name |

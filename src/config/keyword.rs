@@ -6,17 +6,18 @@ use super::action::{bad_value, escape};
 use super::grammar::LoadOptions;
 use super::listen::listen_addresses;
 use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
+use super::rotation::{self, RotationDecl};
 use super::selector::is_facility;
 use super::size;
-use super::{Escape, ListenAddress};
+use super::{Compression, Escape, ListenAddress};
 
 /// What a keyword line says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Keyword<'a> {
     Include(Piece<'a>),
     Listen(Piece<'a>, Vec<ListenAddress>),
-    RotateSize(u64),
-    RotateCount(u32),
+    Rotate(RotationDecl),
+    Compress(Compression),
     SecureMode(u8),
     Notify(PathBuf),
     UdpSize(usize),
@@ -70,13 +71,13 @@ fn keyword<'a>(
             let help = "write udp://ADDR:PORT, tcp://ADDR:PORT, unixgram:///PATH or unix:///PATH";
             Keyword::Listen(argument, found.map_err(|message| bad(message, help))?)
         }
-        "rotate_size" => Keyword::RotateSize(
-            size::size(value)
-                .map_err(|message| bad(message, "write for example rotate_size 10M; 0 is never"))?,
-        ),
-        "rotate_count" => Keyword::RotateCount(
-            size::count(value)
-                .map_err(|message| bad(message, "write for example rotate_count 5"))?,
+        "rotate_size" | "rotate_every" | "rotate_count" | "rotate_total" | "rotate_age" => {
+            let (said, help) = rotate(name, value);
+            Keyword::Rotate(said.map_err(|message| bad(message, help))?)
+        }
+        "compress" => Keyword::Compress(
+            rotation::compression(value)
+                .map_err(|message| bad(message, "write gzip, zstd or none, or a level: gzip:9"))?,
         ),
         "secure_mode" => Keyword::SecureMode(match value {
             "0" => 0,
@@ -120,6 +121,36 @@ fn keyword<'a>(
         },
         _ => Keyword::Escape(escape(argument)?),
     })
+}
+
+/// What a `rotate_` keyword says of all files, and how it is written.
+fn rotate(name: &str, value: &str) -> (Result<RotationDecl, String>, &'static str) {
+    let mut said = RotationDecl::default();
+    let (done, help) = match name {
+        "rotate_size" => (
+            size::size(value).map(|size| said.size = Some(size)),
+            "write for example rotate_size 10M; 0 is never",
+        ),
+        "rotate_every" => (
+            rotation::period(value)
+                .map(|every| said.every = Some(every))
+                .ok_or_else(|| format!("{} is no period", quoted(value))),
+            "it is one of hourly, daily, weekly",
+        ),
+        "rotate_total" => (
+            rotation::total(value).map(|total| said.total = Some(total)),
+            "write for example rotate_total 2G",
+        ),
+        "rotate_age" => (
+            rotation::age(value).map(|age| said.age = Some(age)),
+            "write for example rotate_age 14d",
+        ),
+        _ => (
+            size::count(value).map(|count| said.count = Some(count)),
+            "write for example rotate_count 5",
+        ),
+    };
+    (done.map(|()| said), help)
 }
 
 /// From what every receiver takes (RFC 5426 3.2) to what IPv4 can carry.
@@ -181,11 +212,15 @@ fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
 }
 
 /// How a keyword line begins.
-pub(super) const KEYWORDS: [&str; 9] = [
+pub(super) const KEYWORDS: [&str; 13] = [
     "include",
     "listen",
     "rotate_size",
+    "rotate_every",
     "rotate_count",
+    "rotate_total",
+    "rotate_age",
+    "compress",
     "secure_mode",
     "notify",
     "udp_size",
@@ -195,17 +230,54 @@ pub(super) const KEYWORDS: [&str; 9] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::Period;
     use super::*;
     use crate::config::diagnostic::Severity;
+    use std::time::Duration;
 
     #[test]
     fn section_5_keywords_take_a_value_with_or_without_an_equals_sign() {
+        let size = |octets| {
+            Keyword::Rotate(RotationDecl {
+                size: Some(octets),
+                ..RotationDecl::default()
+            })
+        };
+        let none = RotationDecl::default();
         for (line, want) in [
-            ("rotate_size 10M", Keyword::RotateSize(10 << 20)),
-            ("rotate_size=10M", Keyword::RotateSize(10 << 20)),
-            ("rotate_size = 10M", Keyword::RotateSize(10 << 20)),
-            ("rotate_size\t0", Keyword::RotateSize(0)),
-            ("rotate_count 0", Keyword::RotateCount(0)),
+            ("rotate_size 10M", size(10 << 20)),
+            ("rotate_size=10M", size(10 << 20)),
+            ("rotate_size = 10M", size(10 << 20)),
+            ("rotate_size\t0", size(0)),
+            (
+                "rotate_count 0",
+                Keyword::Rotate(RotationDecl {
+                    count: Some(0),
+                    ..none
+                }),
+            ),
+            (
+                "rotate_every weekly",
+                Keyword::Rotate(RotationDecl {
+                    every: Some(Period::Weekly),
+                    ..none
+                }),
+            ),
+            (
+                "rotate_total 2G",
+                Keyword::Rotate(RotationDecl {
+                    total: Some(2 << 30),
+                    ..none
+                }),
+            ),
+            (
+                "rotate_age 1d",
+                Keyword::Rotate(RotationDecl {
+                    age: Some(Duration::from_secs(86_400)),
+                    ..none
+                }),
+            ),
+            ("compress zstd:9", Keyword::Compress(Compression::Zstd(9))),
             ("secure_mode 1", Keyword::SecureMode(1)),
             ("udp_size 1024", Keyword::UdpSize(1024)),
             (
@@ -246,6 +318,10 @@ mod tests {
         for (line, code) in [
             ("rotate_size", "E105"),
             ("rotate_size x", "E105"),
+            ("rotate_every monthly", "E105"),
+            ("rotate_total 0", "E105"),
+            ("rotate_age 14", "E105"),
+            ("compress bzip2", "E105"),
             ("secure_mode 3", "E105"),
             ("notify true", "E105"),
             ("udp_size 10", "E105"),

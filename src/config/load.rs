@@ -14,9 +14,9 @@ use super::grammar::{Algebra, Comments, LoadOptions};
 use super::keyword::{self, Keyword};
 use super::line::{Line, lines};
 use super::piece::{BLANKS, Piece, Problem};
+use super::rotation::RotationDecl;
 use super::selector::{self, Selection};
-use super::size::DEFAULT_ROTATE_COUNT;
-use super::{Config, ListenDecl, Rotation, RuleDecl, Span};
+use super::{Config, ListenDecl, RuleDecl, Span};
 use crate::pri::Pri;
 
 /// What a load gave.
@@ -98,8 +98,7 @@ struct Loader<'a> {
     options: LoadOptions,
     loaded: Loaded,
     drafts: Vec<Draft>,
-    rotate_size: Option<u64>,
-    rotate_count: Option<u32>,
+    rotation: RotationDecl,
     /// The files we are in, outermost first: as named, and as found.
     chain: Vec<(PathBuf, PathBuf)>,
 }
@@ -114,24 +113,23 @@ impl<'a> Loader<'a> {
             options,
             loaded: Loaded::default(),
             drafts: Vec::new(),
-            rotate_size: None,
-            rotate_count: None,
+            rotation: RotationDecl::default(),
             chain: Vec::new(),
         }
     }
 
     fn finish(mut self) -> Loaded {
-        let count = self.rotate_count.unwrap_or(DEFAULT_ROTATE_COUNT);
-        let size = self.rotate_size.filter(|size| *size > 0);
-        let rotation = size.map(|size| Rotation { size, count });
-        self.loaded.config.settings.rotation = rotation;
+        let rotation = RotationDecl {
+            size: self.rotation.size.filter(|size| *size > 0),
+            ..self.rotation
+        };
+        self.loaded.config.settings.rotation = RotationDecl::default().complete(rotation);
         let drafts = if self.options.merges_rules() {
             check::merge(self.drafts)
         } else {
             self.drafts
         };
-        self.loaded.config.rules =
-            check::settle(drafts, rotation, count, &mut self.loaded.diagnostics);
+        self.loaded.config.rules = check::settle(drafts, rotation, &mut self.loaded.diagnostics);
         let unreachable = check::unreachable(&self.loaded.config.rules);
         self.loaded.diagnostics.extend(unreachable);
         self.loaded
@@ -307,8 +305,8 @@ impl<'a> Loader<'a> {
                     .map(|address| ListenDecl { address, span });
                 self.loaded.config.listens.extend(listens);
             }
-            Keyword::RotateSize(size) => self.rotate_size = Some(size),
-            Keyword::RotateCount(count) => self.rotate_count = Some(count),
+            Keyword::Rotate(said) => self.rotation = said.or(self.rotation),
+            Keyword::Compress(compression) => settings.compression = Some(compression),
             Keyword::SecureMode(mode) => settings.secure_mode = Some(mode),
             Keyword::Notify(program) => settings.notify.push(program),
             Keyword::UdpSize(octets) => settings.udp_size = Some(octets),

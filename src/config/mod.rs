@@ -28,6 +28,7 @@ mod machine;
 mod pattern;
 mod piece;
 mod readers;
+mod rotation;
 mod selector;
 mod size;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::format::Layout;
 
@@ -49,7 +51,7 @@ pub use grammar::LoadOptions;
 pub use listen::{bind_addresses, listen_addresses};
 pub use load::{Loaded, builtin, load, load_text, parse_files, parse_files_as, parse_str};
 pub use machine::warnings_for_check;
-pub use size::{DEFAULT_ROTATE_COUNT, parse_rotation};
+pub use rotation::parse_rotation;
 pub use vocabulary::vocabulary;
 
 /// What a configuration says, with everything that was understood of it.
@@ -330,6 +332,8 @@ pub enum LayoutDecl {
 pub struct OutputSettings {
     /// When the file is rotated; `None`: as [`Settings::rotation`] or the command line says.
     pub rotation: Option<Rotation>,
+    /// How its rotated files are compressed; `None`: as [`Settings::compression`] says.
+    pub compression: Option<Compression>,
     /// `mode=0640`, for files that we create.
     pub mode: Option<u32>,
     /// `owner=NAME`, for files that we create.
@@ -347,13 +351,60 @@ pub struct OutputSettings {
     pub notify: Arc<[PathBuf]>,
 }
 
-/// Rotation by size.
+/// When a file is rotated, and which of its rotated files are kept: each bound holds by itself.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Rotation {
     /// A file that a record would take past this many octets is rotated first.
-    pub size: u64,
+    pub size: Option<u64>,
+    /// A file that was last written in an earlier period is rotated first.
+    pub every: Option<Period>,
     /// How many rotated files are kept; 0 keeps none.
     pub count: u32,
+    /// How many octets the log and its rotated files may have.
+    pub total: Option<u64>,
+    /// A rotated file whose last record is older than this is removed.
+    pub age: Option<Duration>,
+}
+
+impl Rotation {
+    /// By size alone, as sysklogd knows it.
+    pub const fn by_size(size: u64, count: u32) -> Self {
+        Self {
+            size: Some(size),
+            every: None,
+            count,
+            total: None,
+            age: None,
+        }
+    }
+}
+
+/// A civil period of local time.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Period {
+    /// Begins with the hour.
+    Hourly,
+    /// Begins at midnight.
+    Daily,
+    /// Begins at midnight before Monday (ISO 8601).
+    Weekly,
+}
+
+/// How rotated files are compressed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// `gzip:LEVEL`, 1 to 9 (RFC 1952).
+    Gzip(u8),
+    /// `zstd:LEVEL`, 1 to 19 (RFC 8878).
+    Zstd(u8),
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip(6)
+    }
 }
 
 /// When written records must be on the disk (reliability S7).
@@ -393,8 +444,10 @@ pub enum ListenAddress {
 /// The keywords of the configuration. `None` is "not said", so that the command line can win.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `rotate_size` and `rotate_count`: for files whose rule has no `rotate=`.
+    /// `rotate_size`, `rotate_every` and so on: for files whose rule has no `rotate=`.
     pub rotation: Option<Rotation>,
+    /// `compress`: for files whose rule does not say.
+    pub compression: Option<Compression>,
     /// `secure_mode`: 0, 1 or 2.
     pub secure_mode: Option<u8>,
     /// `notify PATH`: started with the log's path after each rotation.

@@ -1,50 +1,6 @@
-//! Sizes: `512`, `100k`, `10M`, `1G`, and rotations: `SIZE[:COUNT]`, `:COUNT`.
+//! Sizes: `512`, `100k`, `10M`, `1G`, and numbers of files.
 
-use super::Rotation;
 use super::piece::quoted;
-
-/// How many rotated files are kept if nothing says (sysklogd).
-pub const DEFAULT_ROTATE_COUNT: u32 = 5;
-
-/// A rotation as written; what is missing comes from `rotate_size` and `rotate_count`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct RotationDecl {
-    pub(super) size: Option<u64>,
-    pub(super) count: Option<u32>,
-}
-
-/// What `-r SIZE[:COUNT]` asks for; five files are kept unless it says.
-///
-/// # Errors
-///
-/// A sentence that says what is wrong.
-pub fn parse_rotation(text: &str) -> Result<Rotation, String> {
-    let RotationDecl { size, count } = rotation(text)?;
-    let size = size.ok_or_else(|| "no size given; write SIZE[:COUNT], such as 10M:5".to_owned())?;
-    Ok(Rotation {
-        size,
-        count: count.unwrap_or(DEFAULT_ROTATE_COUNT),
-    })
-}
-
-/// Reads `SIZE`, `SIZE:COUNT`, or `:COUNT`.
-pub(super) fn rotation(text: &str) -> Result<RotationDecl, String> {
-    let (size_text, count_text) = match text.split_once(':') {
-        Some((size, count)) => (size, Some(count)),
-        None => (text, None),
-    };
-    let count = count_text.map(count).transpose()?;
-    if size_text.is_empty() && count.is_some() {
-        return Ok(RotationDecl { size: None, count });
-    }
-    match size(size_text)? {
-        0 => Err("a rotation size of 0 octets".to_owned()),
-        octets => Ok(RotationDecl {
-            size: Some(octets),
-            count,
-        }),
-    }
-}
 
 /// Reads a number of octets: digits, then nothing or one of `k`, `K`, `m`, `M`, `G`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
@@ -93,7 +49,8 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
         })
 }
 
-const HIGHEST_COUNT: u32 = 9999;
+/// More files are never kept.
+pub(super) const HIGHEST_COUNT: u32 = 9999;
 
 #[cfg(test)]
 mod tests {
@@ -118,24 +75,6 @@ mod tests {
             ("18446744073709551615G", None),
         ] {
             assert_eq!(size(text).ok(), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_rotation_of_the_command_line_keeps_five_files_unless_it_says() {
-        for (text, want) in [
-            ("10M", Some((10 << 20, 5))),
-            ("10M:0", Some((10 << 20, 0))),
-            ("1k:9", Some((1024, 9))),
-            (":9", None),
-            ("", None),
-            ("1k:", None),
-            ("1k:x", None),
-        ] {
-            let got = parse_rotation(text)
-                .ok()
-                .map(|rotation| (rotation.size, rotation.count));
-            assert_eq!(got, want, "{text}");
         }
     }
 }

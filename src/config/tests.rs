@@ -240,6 +240,19 @@ fn rules_of_one_destination_agree_on_its_settings() {
             Sync::Second,
         ),
         ("mail.=err /f;rotate=:3", &["W011"], None, Sync::Second),
+        ("mail.=err /f;age=3d", &["W011"], None, Sync::Second),
+        (
+            "mail.=err /f;1k,total=1k",
+            &["E103"],
+            Some((1024, 9999)),
+            Sync::Second,
+        ),
+        (
+            "mail.=err /f;compress=gzip\nnews.=err /f;compress=zstd",
+            &["E108"],
+            None,
+            Sync::Second,
+        ),
         (
             "mail.=err /f;sync=durable\nnews.=err /f",
             &[],
@@ -261,7 +274,7 @@ fn rules_of_one_destination_agree_on_its_settings() {
             let got = rule
                 .settings
                 .rotation
-                .map(|rotation| (rotation.size, rotation.count));
+                .map(|rotation| (rotation.size.unwrap_or_default(), rotation.count));
             assert_eq!((got, rule.settings.sync), (rotation, sync), "{text}");
         }
     }

@@ -4,6 +4,7 @@ use super::action::{ESCAPES, LAYOUTS, SYNCS, VALUED};
 use super::condition::{OPERATORS, PROPERTIES};
 use super::grammar::FACILITY_ALIASES;
 use super::keyword::KEYWORDS;
+use super::rotation::{COMPRESSIONS, PERIODS};
 use super::selector::SEVERITIES;
 use crate::pri::Facility;
 
@@ -19,6 +20,8 @@ pub fn vocabulary() -> impl Iterator<Item = &'static str> {
         .chain(VALUED)
         .chain(SYNCS)
         .chain(ESCAPES)
+        .chain(PERIODS.map(|(name, _)| name))
+        .chain(COMPRESSIONS)
         .chain(PROPERTIES.map(|(name, _)| name))
         .chain(OPERATORS)
         .chain(["icase_"])

@@ -192,6 +192,7 @@ impl Plan {
                 let mut settings = rule.settings.clone();
                 if matches!(rule.destination, Destination::File(_)) {
                     settings.rotation = settings.rotation.or(rotation);
+                    settings.compression = settings.compression.or(config.settings.compression);
                     settings.notify = config.settings.notify.clone().into();
                     if arguments.sync {
                         settings.sync = Sync::Durable;

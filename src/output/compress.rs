@@ -1,32 +1,31 @@
 //! The compressor: one thread of the lowest priority that turns `log.1` into `log.1.gz`.
 //!
 //! ```text
-//! .log.1.gz.tmp   written, fdatasync, read back -> renamed log.1.gz -> fsync -> log.1 unlinked -> fsync
+//! .log.gz.tmp   written, fsync, read back -> renamed log.1.gz -> fsync -> log.1 unlinked -> fsync
 //! ```
 //!
 //! The file is known by its descriptor; its name is taken under the lock of its [`Series`] when the
-//! result is put in place, so that rotations go on meanwhile and never wait for it. Members of one MiB
-//! make one gzip file: a stop is heeded between two, and the next start begins anew.
+//! result is put in place, so that rotations go on meanwhile and never wait for it. A stop is heeded
+//! between two members, and a crash costs one: the next start goes on behind the last that is whole.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use flate2::{Compression, Crc, bufread::MultiGzDecoder, write::GzEncoder};
+use flate2::Crc;
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 use nix::sys::statvfs::fstatvfs;
 
-use super::place::Ownership;
+use super::codec::{Codec, MEMBER, next_member, unpacked};
+use super::place::{Ownership, Place, is_trusted};
 use super::rotate::{Aged, Form, Series};
-
-/// So much goes into one gzip member.
-const MEMBER: u64 = 1024 * 1024;
+use crate::config::Compression;
 
 /// So many logs may wait; one more is compressed after its next rotation.
 const QUEUE: usize = 1024;
@@ -40,20 +39,25 @@ pub struct Compressor {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Arc<Series>>,
+    waiting: VecDeque<(Arc<Series>, Compression)>,
     thread: Option<JoinHandle<()>>,
     stopping: bool,
 }
 
 impl Compressor {
-    /// Has every plain file of the series but the newest compressed, some time.
-    pub fn enqueue(self: &Arc<Self>, series: &Arc<Series>) {
+    /// Has every plain file of the series but the newest compressed, some time, and what a crash left
+    /// tidied up.
+    pub fn enqueue(self: &Arc<Self>, series: &Arc<Series>, compression: Compression) {
         let mut state = self.lock();
-        let known = |waiting: &Arc<Series>| Arc::ptr_eq(waiting, series);
-        if state.stopping || state.waiting.len() >= QUEUE || state.waiting.iter().any(known) {
+        let mut waiting = state.waiting.iter_mut();
+        if let Some((_, known)) = waiting.find(|(waiting, _)| Arc::ptr_eq(waiting, series)) {
+            *known = compression;
             return;
         }
-        state.waiting.push_back(Arc::clone(series));
+        if state.stopping || state.waiting.len() >= QUEUE {
+            return;
+        }
+        state.waiting.push_back((Arc::clone(series), compression));
         if state.thread.is_none() {
             let compressor = Arc::clone(self);
             let builder = std::thread::Builder::new().name("compress".into());
@@ -65,7 +69,7 @@ impl Compressor {
         self.arrived.notify_one();
     }
 
-    /// Ends the thread after the member in hand; the next start compresses what is left.
+    /// Ends the thread after the member in hand; the next start goes on behind it.
     pub fn stop(&self) {
         let thread = {
             let mut state = self.lock();
@@ -87,8 +91,8 @@ impl Compressor {
 
     fn run(&self) {
         crate::sys::set_nice(19);
-        while let Some(series) = self.next() {
-            if let Err(error) = self.compress(&series) {
+        while let Some((series, compression)) = self.next() {
+            if let Err(error) = self.compress(&series, compression) {
                 let path = series.path();
                 let path = path.display();
                 tracing::warn!("cannot compress rotated files of {path}: {error}; they stay plain");
@@ -96,11 +100,11 @@ impl Compressor {
         }
     }
 
-    fn next(&self) -> Option<Arc<Series>> {
+    fn next(&self) -> Option<(Arc<Series>, Compression)> {
         let mut state = self.lock();
         while !state.stopping {
-            if let Some(series) = state.waiting.pop_front() {
-                return Some(series);
+            if let Some(job) = state.waiting.pop_front() {
+                return Some(job);
             }
             let woken = self.arrived.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
@@ -108,18 +112,32 @@ impl Compressor {
         None
     }
 
-    fn compress(&self, series: &Series) -> io::Result<()> {
-        settle(series, || self.lock().stopping)?;
-        while let Some((aged, raw)) = oldest_plain(series)? {
-            if !self.compress_one(series, aged, &raw)? {
-                break;
+    fn compress(&self, series: &Series, compression: Compression) -> io::Result<()> {
+        let stopping = || self.lock().stopping;
+        settle(series, stopping)?;
+        if let Some(codec) = Codec::of(compression) {
+            while let Some((aged, raw)) = oldest_plain(series)? {
+                if stopping() || !self.compress_one(series, aged, &raw, codec)? {
+                    break;
+                }
+            }
+        }
+        if !stopping() {
+            for form in [Form::Gzip, Form::Zstd] {
+                series.place().unlink(&temporary(series.place(), form))?;
             }
         }
         Ok(())
     }
 
     /// Compresses one file; `false` if it must wait, because there is no room or we are stopping.
-    fn compress_one(&self, series: &Series, aged: Aged, raw: &File) -> io::Result<bool> {
+    fn compress_one(
+        &self,
+        series: &Series,
+        aged: Aged,
+        raw: &File,
+        codec: Codec,
+    ) -> io::Result<bool> {
         let place = series.place();
         let size = raw.metadata()?.size();
         let room = fstatvfs(place.as_fd())?;
@@ -129,41 +147,54 @@ impl Compressor {
             tracing::warn!("no room to compress {directory}/{name}: {size} octets; it stays plain");
             return Ok(false);
         }
-        let temporary = temporary(place.name(), aged);
-        place.unlink(&temporary)?;
-        let like = Ownership::of(&fstat(raw)?);
-        let packed: File = match place.create(&temporary, &like) {
-            Ok(packed) => packed.into(),
-            Err(refusal) => return Err(io::Error::other(refusal)),
-        };
-        let done = self.pack(raw, &packed).and_then(|sum| match sum {
-            Some(sum) => {
-                let written = place.open(&temporary, OFlag::O_RDONLY);
-                let written = File::from(written.map_err(io::Error::other)?);
-                let read_back = MultiGzDecoder::new(BufReader::new(written));
-                let Some(found) = checksum(read_back, || self.lock().stopping)? else {
-                    return Ok(false);
-                };
-                if found == sum {
-                    install(series, raw, sum, &temporary).map(|()| true)
-                } else {
-                    Err(io::Error::other(
-                        "what was read back is not what was written",
-                    ))
-                }
+        let form = codec.form();
+        let temporary = temporary(place, form);
+        let (packed, begun) = resume(place, &temporary, form, raw)?;
+        let done = self.pack(raw, &packed, codec, begun).and_then(|sum| {
+            let Some(sum) = sum else { return Ok(None) };
+            let written = File::from(
+                place
+                    .open(&temporary, OFlag::O_RDONLY)
+                    .map_err(io::Error::other)?,
+            );
+            match checksum(unpacked(form, &written)?, || self.lock().stopping)? {
+                None => Ok(None),
+                Some(found) if found == sum => Ok(Some(sum)),
+                Some(_) => Err(io::Error::other(
+                    "what was read back is not what was written",
+                )),
             }
-            None => Ok(false),
         });
-        // Gone already if it was put in place; otherwise of no use.
-        place.unlink(&temporary)?;
-        done
+        match done {
+            // What is whole is used by the next start.
+            Ok(None) => Ok(false),
+            Ok(Some(sum)) => {
+                let installed = install(series, raw, sum, &temporary, form);
+                // Gone already if it was put in place; otherwise of no use.
+                place.unlink(&temporary)?;
+                installed.map(|()| true)
+            }
+            Err(error) => {
+                place.unlink(&temporary)?;
+                Err(error)
+            }
+        }
     }
 
-    fn pack(&self, raw: &File, mut packed: &File) -> io::Result<Option<Sum>> {
-        let mut crc = Crc::new();
-        let mut length = 0;
+    /// Compresses what is behind the members that were `begun`, up to the end or a stop (`None`).
+    fn pack(
+        &self,
+        raw: &File,
+        mut packed: &File,
+        codec: Codec,
+        begun: (Crc, u64),
+    ) -> io::Result<Option<Sum>> {
+        let (mut crc, mut length) = begun;
         let mut member = Vec::new();
         loop {
+            if self.lock().stopping {
+                return Ok(None);
+            }
             member.clear();
             raw.take(MEMBER).read_to_end(&mut member)?;
             if member.is_empty() && length > 0 {
@@ -171,22 +202,62 @@ impl Compressor {
             }
             crc.update(&member);
             length += member.len() as u64;
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-            encoder.write_all(&member)?;
-            packed.write_all(&encoder.finish()?)?;
+            packed.write_all(&codec.pack(&member)?)?;
             if member.is_empty() {
                 break;
             }
-            if self.lock().stopping {
-                return Ok(None);
-            }
         }
-        packed.sync_data()?;
+        // The age of a file is that of its last record.
+        packed.set_modified(raw.metadata()?.modified()?)?;
+        packed.sync_all()?;
         Ok(Some(Sum {
             length,
             crc: crc.sum(),
         }))
     }
+}
+
+/// The file that the result grows in, with what an earlier try left of whole members that say the same as
+/// `raw`; their check sum and length. Both files are then to be gone on with where they stand.
+fn resume(
+    place: &Place,
+    temporary: &OsStr,
+    form: Form,
+    mut raw: &File,
+) -> io::Result<(File, (Crc, u64))> {
+    let like = Ownership::of(&fstat(raw)?);
+    let mut crc = Crc::new();
+    let mut length = 0;
+    let Some(packed) = earlier(place, temporary, &like) else {
+        place.unlink(temporary)?;
+        let packed = place.create(temporary, &like).map_err(io::Error::other)?;
+        return Ok((packed.into(), (crc, 0)));
+    };
+    let mut reader = BufReader::new(&packed);
+    let mut whole = 0;
+    // A member that is broken is where the crash was.
+    while let Ok(member) = next_member(form, &mut reader) {
+        let mut same = Vec::new();
+        raw.take(member.len() as u64).read_to_end(&mut same)?;
+        if member.is_empty() || member != same {
+            break;
+        }
+        crc.update(&member);
+        length += member.len() as u64;
+        whole = reader.stream_position()?;
+    }
+    packed.set_len(whole)?;
+    raw.seek(SeekFrom::Start(length))?;
+    Ok((packed, (crc, length)))
+}
+
+/// The temporary file, if it is ours alone and has the owner and mode that the result shall have.
+fn earlier(place: &Place, temporary: &OsStr, like: &Ownership) -> Option<File> {
+    let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NONBLOCK;
+    let packed = File::from(place.open(temporary, flags).ok()?);
+    let stat = fstat(&packed).ok()?;
+    let own = packed.metadata().ok()?.is_file() && is_trusted(&stat) && stat.st_nlink == 1;
+    (own && Ownership::of(&stat) == *like).then_some(packed)
 }
 
 /// Length and CRC-32 of some octets.
@@ -221,7 +292,7 @@ fn checksum(mut reader: impl Read, stop: impl Fn() -> bool) -> io::Result<Option
 }
 
 /// Gives the result the name that the raw file has by now, and removes that.
-fn install(series: &Series, raw: &File, sum: Sum, temporary: &OsStr) -> io::Result<()> {
+fn install(series: &Series, raw: &File, sum: Sum, temporary: &OsStr, form: Form) -> io::Result<()> {
     let _names = series.lock();
     if raw.metadata()?.size() != sum.length {
         return Err(io::Error::other("somebody still writes to it"));
@@ -235,7 +306,6 @@ fn install(series: &Series, raw: &File, sum: Sum, temporary: &OsStr) -> io::Resu
         let name = series.name_of(aged);
         let found = place.open(&name, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
         if found.is_ok_and(|found| is_same(raw, &found.into())) {
-            let form = Form::Gzip;
             place.rename(temporary, &series.name_of(Aged { form, ..aged }))?;
             place.sync()?;
             place.unlink(&name)?;
@@ -247,42 +317,46 @@ fn install(series: &Series, raw: &File, sum: Sum, temporary: &OsStr) -> io::Resu
     Ok(())
 }
 
-/// Where a crash left both forms of a file: keeps the compressed one if it is whole, else the raw one.
+/// Where a crash left a file both plain and compressed: keeps the compressed one if it is whole and says the
+/// same, else the plain one. If both have something to say, both stay.
 fn settle(series: &Series, stop: impl Fn() -> bool) -> io::Result<()> {
-    let both = |form| {
-        let list = series.list()?;
-        let of = move |aged: &Aged| aged.form == form;
-        Ok::<Vec<_>, io::Error>(
-            list.into_iter()
-                .filter(of)
-                .map(|aged| aged.number)
-                .collect(),
-        )
-    };
-    let packed = both(Form::Gzip)?;
-    for number in both(Form::Plain)? {
-        if !packed.contains(&number) {
-            continue;
-        }
-        let names = [Form::Plain, Form::Gzip].map(|form| series.name_of(Aged { number, form }));
-        let place = series.place();
-        let open = |name: &OsString| place.open(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
-        let (Ok(raw), Ok(gz)) = (open(&names[0]), open(&names[1])) else {
+    let list = series.list()?;
+    let of_number = |number| list.iter().filter(move |aged| aged.number == number);
+    for aged in list.iter().filter(|aged| aged.form != Form::Plain) {
+        let Some(raw) = of_number(aged.number).find(|aged| aged.form == Form::Plain) else {
             continue;
         };
-        let (raw, gz) = (File::from(raw), File::from(gz));
+        let names = [raw, aged].map(|aged| series.name_of(*aged));
+        let place = series.place();
+        let open = |name: &OsString| place.open(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        let (Ok(raw), Ok(packed)) = (open(&names[0]), open(&names[1])) else {
+            continue;
+        };
+        let (raw, packed) = (File::from(raw), File::from(packed));
         let Some(whole) = checksum(&raw, &stop)? else {
             return Ok(());
         };
-        let same = match checksum(MultiGzDecoder::new(BufReader::new(&gz)), &stop) {
+        let found = unpacked(aged.form, &packed).and_then(|reader| checksum(reader, &stop));
+        let same = match found {
             Ok(None) => return Ok(()),
-            Ok(Some(found)) => found == whole,
+            Ok(Some(found)) if found == whole => true,
+            Ok(Some(found)) => {
+                let beginning = (&raw).take(found.length);
+                (&raw).rewind()?;
+                if checksum(beginning, &stop)? != Some(found) {
+                    let [raw, packed] = names.map(|name| name.display().to_string());
+                    let directory = place.directory().display();
+                    tracing::warn!("{raw} and {packed} in {directory} differ; both are left alone");
+                    continue;
+                }
+                false
+            }
             Err(_) => false,
         };
         let (loser, name) = if same {
             (raw, &names[0])
         } else {
-            (gz, &names[1])
+            (packed, &names[1])
         };
         let _names = series.lock();
         if open(name).is_ok_and(|now| is_same(&loser, &now.into())) {
@@ -300,8 +374,11 @@ fn is_same(one: &File, other: &File) -> bool {
 
 fn oldest_plain(series: &Series) -> io::Result<Option<(Aged, File)>> {
     let _names = series.lock();
-    for aged in series.list()?.into_iter().rev() {
-        if aged.number == 0 || aged.form == Form::Gzip {
+    let list = series.list()?;
+    for aged in list.iter().rev().copied() {
+        // A second form of it would not find a name.
+        let forms = list.iter().filter(|other| other.number == aged.number);
+        if aged.number == 0 || aged.form != Form::Plain || forms.count() > 1 {
             continue;
         }
         let name = series.name_of(aged);
@@ -316,113 +393,11 @@ fn oldest_plain(series: &Series) -> io::Result<Option<(Aged, File)>> {
     Ok(None)
 }
 
-fn temporary(log: &OsStr, aged: Aged) -> OsString {
-    let number = aged.number.to_string();
-    let parts = [
-        &b"."[..],
-        log.as_bytes(),
-        b".",
-        number.as_bytes(),
-        b".gz.tmp",
-    ];
-    OsString::from_vec(parts.concat())
+/// One for each log and form: files are compressed one after the other.
+fn temporary(place: &Place, form: Form) -> OsString {
+    let suffix = form.suffix().as_bytes();
+    OsString::from_vec([&b"."[..], place.name().as_bytes(), suffix, b".tmp"].concat())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::place::Place;
-    use super::*;
-    use std::fs;
-    use std::path::Path;
-
-    fn series(dir: &Path) -> Arc<Series> {
-        Series::at(Place::resolve(&dir.join("log")).expect("a place")).expect("a directory")
-    }
-
-    fn text(octets: usize) -> Vec<u8> {
-        (0_u32..)
-            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-            .take(octets)
-            .collect()
-    }
-
-    fn unpacked(path: &Path) -> Vec<u8> {
-        let mut all = Vec::new();
-        let file = BufReader::new(File::open(path).expect("a file"));
-        MultiGzDecoder::new(file)
-            .read_to_end(&mut all)
-            .expect("gzip");
-        all
-    }
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(dir)
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry").file_name().display().to_string())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn s9_every_plain_file_but_the_newest_is_compressed() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let text = text(2_500_000);
-        for (name, octets) in [
-            ("log", &text[..]),
-            ("log.0", &text),
-            ("log.1", &text),
-            ("log.2", b""),
-        ] {
-            fs::write(dir.path().join(name), octets).expect("a file");
-        }
-        Compressor::default()
-            .compress(&series(dir.path()))
-            .expect("compressed");
-        assert_eq!(names(dir.path()), ["log", "log.0", "log.1.gz", "log.2.gz"]);
-        assert_eq!(unpacked(&dir.path().join("log.1.gz")), text);
-        assert_eq!(unpacked(&dir.path().join("log.2.gz")), b"");
-    }
-
-    #[test]
-    fn s9_the_result_takes_the_name_that_the_file_has_by_then() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("log.1"), "one").expect("a file");
-        let series = series(dir.path());
-        let (aged, raw) = oldest_plain(&series).expect("a list").expect("log.1");
-        fs::rename(dir.path().join("log.1"), dir.path().join("log.2")).expect("shifted");
-        fs::write(dir.path().join("log.1"), "two").expect("a file");
-        let done = Compressor::default().compress_one(&series, aged, &raw);
-        assert!(done.expect("compressed"));
-        assert_eq!(names(dir.path()), ["log.1", "log.2.gz"]);
-    }
-
-    #[test]
-    fn s9_of_both_forms_the_whole_one_stays() {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-        encoder.write_all(b"one").expect("memory");
-        let whole = encoder.finish().expect("memory");
-        for gz in [&whole[..], &whole[..whole.len() - 3], b""] {
-            let dir = tempfile::tempdir().expect("a directory");
-            fs::write(dir.path().join("log.1"), "one").expect("a file");
-            fs::write(dir.path().join("log.1.gz"), gz).expect("a file");
-            Compressor::default()
-                .compress(&series(dir.path()))
-                .expect("compressed");
-            assert_eq!(names(dir.path()), ["log.1.gz"], "{}", gz.escape_ascii());
-            assert_eq!(unpacked(&dir.path().join("log.1.gz")), b"one");
-        }
-    }
-
-    #[test]
-    fn a_stop_leaves_the_plain_file_and_nothing_else() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("log.1"), text(10)).expect("a file");
-        let compressor = Compressor::default();
-        compressor.stop();
-        compressor
-            .compress(&series(dir.path()))
-            .expect("nothing done");
-        assert_eq!(names(dir.path()), ["log.1"]);
-    }
-}
+mod tests;

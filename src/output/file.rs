@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! write ──► still the same inode? (once a second) ──► room before the size limit? ──► write(2)
-//!               └─ no: reopen                             └─ no: rotate
+//!               └─ no: reopen                             └─ no, or a new day: rotate
 //! ```
 //!
 //! Devices such as `/dev/null` and `/dev/stdout` are files too, but never rotated (reliability S6).
 //! The limit: the check of the inode is made at a write; an idle file that was moved is noticed then.
+
+mod due;
 
 use std::ffi::OsString;
 use std::fs::File as Descriptor;
@@ -25,6 +27,7 @@ use nix::unistd::{Group, User, write};
 use super::compress::Compressor;
 use super::place::{Ownership, Place, Refusal, is_trusted, kind, kind_name};
 use super::rotate::Series;
+use super::schedule::Schedule;
 use super::{Stop, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
@@ -51,6 +54,7 @@ pub struct File {
     path: PathBuf,
     settings: OutputSettings,
     compressor: Arc<Compressor>,
+    schedule: Schedule,
     open: Option<Open>,
     back_off: Duration,
     torn: Option<Torn>,
@@ -84,6 +88,7 @@ impl File {
             path,
             settings,
             compressor,
+            schedule: Schedule::default(),
             open: None,
             back_off: Duration::ZERO,
             torn: None,
@@ -93,7 +98,12 @@ impl File {
 
     /// Takes new settings; they hold from the next record, `mode` and the like from the next new file.
     pub fn update(&mut self, settings: OutputSettings) {
+        let changed = settings.rotation != self.settings.rotation;
         self.settings = settings;
+        if let (true, Some(open)) = (changed, &self.open) {
+            self.schedule
+                .open(self.settings.rotation, open.last_write());
+        }
     }
 
     /// How often a line feed had to be added, since the last line of the file had none.
@@ -111,12 +121,16 @@ impl File {
         }
     }
 
-    /// Opens the file, if it is not, without writing to it.
+    /// Opens the file, if it is not, without writing to it; one of an earlier period is rotated.
     ///
     /// # Errors
     /// As a write that was refused.
     pub fn prepare(&mut self) -> Result<(), Stop> {
-        self.ready().map(|_| ())
+        let size = self.ready()?;
+        if self.is_due(size) {
+            self.rotate_open();
+        }
+        Ok(())
     }
 
     /// Rotates now, whatever the size is; an empty file stays.
@@ -187,14 +201,16 @@ impl File {
     fn write_some(&mut self, block: &Block, next: &mut usize, size: u64) -> Option<Stop> {
         let start = block.start_of(*next);
         let mut last = block.len();
-        if let Some(open) = &self.open
-            && let (true, Some(rotation)) = (open.regular, self.settings.rotation)
-            && open
-                .rotate_after
-                .is_none_or(|after| after <= Instant::now())
+        if let Some(rotation) = self.settings.rotation
+            && self.may_rotate()
         {
+            let room = match rotation.size {
+                _ if self.is_due(size) => 0,
+                None => u64::MAX,
+                Some(limit) => limit.saturating_sub(size),
+            };
             let ends = block.records()[*next..].iter();
-            let fits = |end: usize| size + (end - start) as u64 <= rotation.size;
+            let fits = |end: usize| (end - start) as u64 <= room;
             let fitting = ends.take_while(|record| fits(record.end as usize)).count();
             match (fitting, size, self.torn) {
                 (0, 0, _) | (0, _, Some(_)) => last = *next + 1,
@@ -284,6 +300,8 @@ impl File {
         if self.open.is_none() {
             match self.open_path() {
                 Ok(open) => {
+                    self.schedule
+                        .open(self.settings.rotation, open.last_write());
                     self.open = Some(open);
                     self.recover();
                     self.end_line();
@@ -359,9 +377,12 @@ impl File {
         match series.rotate(open.file.as_fd(), rotation.count) {
             Ok(file) => {
                 self.torn = None;
+                self.schedule.settle();
                 self.open = open_regular(file, Some(Arc::clone(&series)));
-                self.compressor.enqueue(&series);
+                let compression = self.settings.compression.unwrap_or_default();
+                self.compressor.enqueue(&series, compression);
                 series.notify(&self.settings.notify);
+                self.prune();
             }
             Err(unfinished) => {
                 let next = ROTATION_RETRY.as_secs();
@@ -375,7 +396,7 @@ impl File {
     }
 
     /// Tidies up what a crash left of a rotation.
-    fn recover(&self) {
+    fn recover(&mut self) {
         if let (
             Some(_),
             Some(Open {
@@ -388,7 +409,9 @@ impl File {
                 let (path, why) = (self.path.display(), errno.desc());
                 tracing::warn!("cannot tidy the rotated files of {path}: {why}");
             }
-            self.compressor.enqueue(series);
+            let compression = self.settings.compression.unwrap_or_default();
+            self.compressor.enqueue(series, compression);
+            self.prune();
         }
     }
 
@@ -477,6 +500,11 @@ impl Open {
     fn size(&self) -> Option<u64> {
         let meta = self.file.metadata().ok();
         meta.filter(|_| self.regular).map(|meta| meta.size())
+    }
+
+    /// When it was last written, in seconds since 1970.
+    fn last_write(&self) -> i64 {
+        self.file.metadata().map_or(0, |meta| meta.mtime())
     }
 
     /// The last octet; `None` if there is none, or it may not be read.

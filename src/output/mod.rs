@@ -7,6 +7,7 @@
 //!
 //! A destination that cannot be opened is no error here: its worker tries again, and says so.
 
+pub mod codec;
 pub mod command;
 pub mod compress;
 pub mod fifo;
@@ -17,6 +18,7 @@ mod pipe;
 pub mod place;
 pub mod repeat;
 pub mod rotate;
+pub mod schedule;
 pub mod terminal;
 pub mod users;
 pub mod worker;
@@ -199,6 +201,32 @@ impl Sink {
             | Self::Users(_)
             | Self::Forward(_)
             | Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// When to look after it although nothing is written; then call [`on_time`](Self::on_time).
+    pub fn look_at(&self) -> Option<Instant> {
+        match self {
+            Self::File(file) => file.look_at(),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Memory(_)
+            | Self::Forward(_) => None,
+        }
+    }
+
+    /// Does what civil time asks for.
+    pub fn on_time(&mut self) {
+        match self {
+            Self::File(file) => file.on_time(),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Memory(_)
+            | Self::Forward(_) => {}
         }
     }
 

@@ -188,7 +188,7 @@ impl Place {
 }
 
 /// Whom a new file belongs to, and who may read it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ownership {
     /// Permission bits.
     pub mode: u32,

@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{Mode, fstat, fstatat};
 
 use super::place::{Ownership, Place, Refusal};
 
@@ -37,13 +37,29 @@ pub struct Series {
     notifying: AtomicBool,
 }
 
-/// Whether a rotated file is compressed.
+/// Whether a rotated file is compressed, and how.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Form {
     /// `log.1`
     Plain,
     /// `log.1.gz`
     Gzip,
+    /// `log.1.zst`
+    Zstd,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Gzip, Self::Zstd];
+
+    /// What stands behind the number.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
 }
 
 /// A rotated file.
@@ -51,8 +67,17 @@ pub enum Form {
 pub struct Aged {
     /// Its number; 0 is the newest.
     pub number: u32,
-    /// Whether it is compressed.
+    /// Whether and how it is compressed.
     pub form: Form,
+}
+
+/// What of the rotated files is kept; what is older than a file that is not, neither.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keep {
+    /// So many octets in all.
+    pub octets: Option<u64>,
+    /// What was last written then or later, in seconds since 1970.
+    pub written_since: Option<i64>,
 }
 
 /// A rotation that stopped half way.
@@ -146,20 +171,14 @@ impl Series {
         Ok(aged.iter().take_while(follows_on).copied().collect())
     }
 
-    /// Removes our temporary files and closes the holes that a crash left, but for a missing `log.0`.
+    /// Removes the new file that a crash left unused and closes holes, but for a missing `log.0`. What the
+    /// compressor left is its own to go on with.
     ///
     /// # Errors
     /// As readdir(3) and renameat2(2); whatever was not done is harmless and done next time.
     pub fn recover(&self) -> nix::Result<()> {
         let _names = self.lock();
-        let own = [&b"."[..], self.place.name().as_bytes(), b"."].concat();
-        for entry in self.entries()? {
-            if let Some(rest) = entry.as_bytes().strip_prefix(own.as_slice())
-                && (rest == b"new" || rest.ends_with(b".gz.tmp"))
-            {
-                self.place.unlink(&entry)?;
-            }
-        }
+        self.place.unlink(&self.temporary())?;
         let mut numbers: Vec<_> = self.list()?.into_iter().filter(|a| a.number > 0).collect();
         numbers.sort_unstable();
         let (mut before, mut number) = (0, 0);
@@ -198,6 +217,41 @@ impl Series {
             set_aside,
             why: Refusal::System(Errno::ENOENT),
         })
+    }
+
+    /// Removes the oldest rotated files, the oldest first, until what is left may be kept.
+    ///
+    /// # Errors
+    /// As readdir(3) and unlinkat(2); nothing but the oldest files is gone then.
+    pub fn prune(&self, keep: Keep) -> nix::Result<()> {
+        if keep.octets.is_none() && keep.written_since.is_none() {
+            return Ok(());
+        }
+        let _names = self.lock();
+        let mut files = Vec::new();
+        for aged in self.list()? {
+            let name = self.name_of(aged);
+            let stat = fstatat(self.place.as_fd(), &*name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            files.push((
+                name,
+                u64::try_from(stat.st_size).unwrap_or(0),
+                stat.st_mtime,
+            ));
+        }
+        let mut octets = 0_u64;
+        let fits = |(_, size, _): &&(OsString, u64, i64)| {
+            octets = octets.saturating_add(*size);
+            keep.octets.is_none_or(|most| octets <= most)
+        };
+        let fitting = files.iter().take_while(fits).count();
+        let is_old = |(_, _, written): &&(OsString, u64, i64)| {
+            keep.written_since.is_some_and(|since| *written < since)
+        };
+        let old = files.iter().rev().take_while(is_old).count();
+        for (name, _, _) in files.iter().skip(fitting.min(files.len() - old)).rev() {
+            self.place.unlink(name)?;
+        }
+        Ok(())
     }
 
     fn perform(
@@ -243,10 +297,9 @@ impl Series {
             .as_bytes()
             .strip_prefix(self.place.name().as_bytes())?;
         let rest = rest.strip_prefix(b".")?;
-        let (digits, form) = match rest.strip_suffix(b".gz") {
-            Some(digits) => (digits, Form::Gzip),
-            None => (rest, Form::Plain),
-        };
+        let is_of = |form: &Form| rest.ends_with(form.suffix().as_bytes());
+        let form = Form::ALL.into_iter().rev().find(is_of)?;
+        let digits = rest.strip_suffix(form.suffix().as_bytes())?;
         // "01" is somebody else's: we would not find it again under its number.
         let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
         let aged = Aged { number, form };
@@ -300,12 +353,8 @@ fn run(program: &PathBuf, series: &Series) {
 }
 
 fn name_of(log: &OsStr, aged: Aged) -> OsString {
-    let suffix = match aged.form {
-        Form::Plain => "",
-        Form::Gzip => ".gz",
-    };
     let mut name = log.to_owned();
-    name.push(format!(".{}{suffix}", aged.number));
+    name.push(format!(".{}{}", aged.number, aged.form.suffix()));
     name
 }
 
@@ -344,152 +393,4 @@ fn plan(log: &OsStr, aged: &[Aged], count: u32) -> Vec<Step> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::fs;
-    use std::path::Path;
-
-    fn series(dir: &Path) -> Arc<Series> {
-        Series::at(Place::resolve(&dir.join("log")).expect("a place")).expect("a directory")
-    }
-
-    /// What all files hold, the oldest first.
-    fn stream(series: &Series) -> Vec<u8> {
-        let mut all = Vec::new();
-        for aged in series.list().expect("a list").into_iter().rev() {
-            let path = series.place().directory().join(series.name_of(aged));
-            all.extend(fs::read(path).expect("a file"));
-        }
-        all.extend(fs::read(series.path()).unwrap_or_default());
-        all
-    }
-
-    /// Does the first `steps` steps of a rotation, as a crash would leave it.
-    fn rotate_until(series: &Series, count: u32, steps: usize) {
-        let aged = series.list().expect("a list");
-        let like = Ownership {
-            mode: 0o640,
-            owner: None,
-            group: None,
-        };
-        let mut created = None;
-        for step in plan(series.place().name(), &aged, count).iter().take(steps) {
-            series
-                .perform(step, &like, &mut created)
-                .expect("nothing is in the way");
-        }
-    }
-
-    fn append(series: &Series, text: &str) {
-        use std::io::Write;
-        let file = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(series.path());
-        file.and_then(|mut file| file.write_all(text.as_bytes()))
-            .expect("written");
-    }
-
-    #[test]
-    fn s8_the_steps_are_in_this_order() {
-        let aged = [
-            (0, Form::Plain),
-            (1, Form::Gzip),
-            (2, Form::Gzip),
-            (7, Form::Plain),
-        ]
-        .map(|(number, form)| Aged { number, form });
-        let rename = |from: &str, to: &str| Step::Rename(from.into(), to.into());
-        assert_eq!(
-            plan(OsStr::new("log"), &aged, 3),
-            [
-                Step::Unlink("log.7".into()),
-                Step::Unlink("log.2.gz".into()),
-                rename("log.1.gz", "log.2.gz"),
-                rename("log.0", "log.1"),
-                rename("log", "log.0"),
-                Step::Create,
-                Step::Install,
-                Step::SyncDirectory,
-            ]
-        );
-    }
-
-    #[test]
-    fn count_is_the_number_of_rotated_files_kept() {
-        for count in 0..4 {
-            let dir = tempfile::tempdir().expect("a directory");
-            let series = series(dir.path());
-            for text in ["a", "b", "c", "d", "e", "f"] {
-                append(&series, text);
-                rotate_until(&series, count, usize::MAX);
-            }
-            let kept = series.list().expect("a list").len();
-            assert_eq!(kept, count as usize, "count {count}");
-            assert_eq!(
-                fs::read(series.path()).expect("a log"),
-                b"",
-                "count {count}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_new_file_has_the_mode_of_the_one_it_replaces() {
-        use std::os::fd::AsFd;
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().expect("a directory");
-        let series = series(dir.path());
-        append(&series, "a");
-        fs::set_permissions(series.path(), fs::Permissions::from_mode(0o604)).expect("chmod");
-        let old = fs::File::open(series.path()).expect("the log");
-        series.rotate(old.as_fd(), 2).expect("rotated");
-        let new = fs::metadata(series.path()).expect("the new log");
-        assert_eq!(new.permissions().mode() & 0o7777, 0o604);
-    }
-
-    #[test]
-    fn what_is_not_a_number_is_not_ours() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let series = series(dir.path());
-        for name in [
-            "log.01",
-            "log.x",
-            "log.1.bz2",
-            "log.-1",
-            "log.",
-            "logs.1",
-            "log.+1",
-        ] {
-            fs::write(dir.path().join(name), name).expect("a file");
-        }
-        assert_eq!(series.list().expect("a list"), []);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn s8_a_crash_at_any_step_loses_nothing_and_repeats_nothing(
-            stops in proptest::collection::vec(0_usize..12, 1..12),
-        ) {
-            let dir = tempfile::tempdir().expect("a directory");
-            let series = series(dir.path());
-            let mut want = Vec::new();
-            for (index, stop) in stops.iter().enumerate() {
-                let text = format!("{index}\n");
-                append(&series, &text);
-                want.extend_from_slice(text.as_bytes());
-                rotate_until(&series, 99, *stop);
-                prop_assert_eq!(stream(&series), want.clone());
-                series.recover().expect("recovered");
-                prop_assert_eq!(stream(&series), want.clone());
-                let numbers: Vec<_> = series.list().expect("a list");
-                for (at, aged) in numbers.iter().filter(|aged| aged.number > 0).enumerate() {
-                    prop_assert_eq!(aged.number as usize, at + 1);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -113,7 +113,10 @@ impl Worker {
     fn alarm(&self) -> Option<Instant> {
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let repeats = self.repeats.as_ref().and_then(Repeats::due);
-        [sync, repeats, self.settle_at].into_iter().flatten().min()
+        [sync, repeats, self.settle_at, self.sink.look_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn on_time(&mut self) {
@@ -124,6 +127,9 @@ impl Worker {
         }
         if due(self.unsynced_since.map(|since| since + SYNC_WITHIN)) {
             self.sync_now();
+        }
+        if due(self.sink.look_at()) {
+            self.sink.on_time();
         }
         if due(self.settle_at) {
             self.settle_at = None;

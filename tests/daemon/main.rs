@@ -26,6 +26,7 @@ mod privileged;
 mod real_input;
 mod reload;
 mod rotation;
+mod rotation_by_time;
 mod selectors;
 mod shutdown;
 mod stalled;

@@ -318,7 +318,7 @@ fn a_start_closes_the_holes_that_a_crash_left_and_overwrites_nothing() {
     }
     setup.write("log.5", "five\n");
     output_of(Command::new("gzip").arg("-n").arg(setup.path("log.5")));
-    setup.write(".log.1.gz.tmp", "half a file");
+    setup.write(".log.gz.tmp", "half a file");
     let daemon = setup.start();
     daemon.unix("<13>app: goes on");
     daemon.file("log").wait_for("goes on");

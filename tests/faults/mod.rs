@@ -4,4 +4,5 @@
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
 mod crash;
+mod rotation;
 pub(crate) mod sequence;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Rotation;
+use crate::config::{Period, Rotation};
 use crate::pri::{Facility, Pri, Severity};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,7 +22,7 @@ fn file(path: &Path, settings: OutputSettings) -> File {
 
 fn rotating(size: u64, count: u32) -> OutputSettings {
     OutputSettings {
-        rotation: Some(Rotation { size, count }),
+        rotation: Some(Rotation::by_size(size, count)),
         ..OutputSettings::default()
     }
 }
@@ -255,4 +255,104 @@ fn s7_salvaged_records_never_replace_a_file() {
         assert_eq!(path, dir.path().join(want));
         assert_eq!(fs::read(path).expect("a file"), b"a\n");
     }
+}
+
+/// As [`rotating`], every week.
+fn weekly(size: Option<u64>) -> OutputSettings {
+    OutputSettings {
+        rotation: Some(Rotation {
+            size,
+            every: Some(Period::Weekly),
+            ..Rotation::by_size(0, 5)
+        }),
+        ..OutputSettings::default()
+    }
+}
+
+/// As if it had last been written so many days ago.
+fn age(path: &Path, days: u64) {
+    let then = std::time::SystemTime::now() - Duration::from_secs(days * 86_400);
+    let file = fs::File::options().write(true).open(path);
+    file.and_then(|file| file.set_modified(then))
+        .expect("a time");
+}
+
+#[test]
+fn f33_a_file_of_an_earlier_period_is_rotated_once_before_it_is_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    fs::write(&path, "old\n").expect("a file");
+    age(&path, 8);
+    let mut file = file(&path, weekly(Some(1000)));
+    for text in ["new\n", "newer\n"] {
+        assert_eq!(file.write(&block(&[text]), 0).records, 1, "{text}");
+        file.on_time();
+    }
+    file.compressor.stop();
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).ok();
+    assert_eq!(read("log").as_deref(), Some("new\nnewer\n"));
+    assert_eq!(read("log.0").as_deref(), Some("old\n"));
+    assert_eq!(read("log.1"), None);
+}
+
+#[test]
+fn a_period_begins_for_an_idle_file_and_for_an_empty_one_nothing_happens() {
+    for (text, rotated) in [("old\n", true), ("", false)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let mut file = file(&path, weekly(None));
+        assert_eq!(file.look_at(), None, "nothing is open");
+        fs::write(&path, text).expect("a file");
+        age(&path, 8);
+        assert!(file.prepare().is_ok());
+        assert_eq!(dir.path().join("log.0").exists(), rotated, "{text:?}");
+        let week = Duration::from_secs(8 * 86_400);
+        let look_at = file.look_at().expect("once a week");
+        assert!(look_at <= Instant::now() + week, "{look_at:?}");
+        file.on_time();
+        assert!(file.look_at().is_some());
+        assert!(!dir.path().join("log.1").exists(), "{text:?}");
+        file.compressor.stop();
+    }
+}
+
+#[test]
+fn new_settings_know_how_old_the_file_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    fs::write(&path, "old\n").expect("a file");
+    let mut file = file(&path, OutputSettings::default());
+    assert!(file.prepare().is_ok());
+    age(&path, 8);
+    file.update(weekly(None));
+    file.on_time();
+    file.compressor.stop();
+    let rotated = fs::read_to_string(dir.path().join("log.0"));
+    assert_eq!(rotated.expect("a file"), "old\n");
+}
+
+#[test]
+fn the_total_counts_the_file_that_is_to_grow() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let settings = OutputSettings {
+        rotation: Some(Rotation {
+            total: Some(30),
+            ..Rotation::by_size(8, 9999)
+        }),
+        compression: Some(crate::config::Compression::None),
+        ..OutputSettings::default()
+    };
+    let mut file = file(&path, settings);
+    for number in 0..20 {
+        file.write(&block(&[format!("{number:03}\n")]), 0);
+        let files = fs::read_dir(dir.path()).expect("a directory");
+        let sizes = files.map(|file| file.and_then(|file| file.metadata()).expect("a file").len());
+        let total: u64 = sizes.sum();
+        assert!(total <= 30, "{total} after {number}");
+    }
+    file.compressor.stop();
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).ok();
+    assert_eq!(read("log.1").as_deref(), Some("014\n015\n"));
+    assert_eq!(read("log.2"), None);
 }

@@ -1,6 +1,7 @@
+use super::super::codec::unpacked;
 use super::super::place::Place;
 use super::super::repeat::{Head, Style};
-use super::super::rotate::{Form, Series};
+use super::super::rotate::Series;
 use super::super::{Surroundings, compress::Compressor};
 use super::*;
 use crate::config::Destination;
@@ -8,9 +9,7 @@ use crate::counters::OutputCounters;
 use crate::output::forward::Limits;
 use crate::pri::{Facility, Pri, Severity};
 use crate::route::inbox::{Inbox, inbox};
-use flate2::read::MultiGzDecoder;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -216,10 +215,7 @@ fn s8_rotated_files_together_are_the_stream() {
     let path = dir.path().join("log");
     for sync in [Sync::None, Sync::Durable] {
         let settings = OutputSettings {
-            rotation: Some(crate::config::Rotation {
-                size: 1000,
-                count: 1000,
-            }),
+            rotation: Some(crate::config::Rotation::by_size(1000, 1000)),
             sync,
             ..OutputSettings::default()
         };
@@ -243,11 +239,9 @@ fn s8_rotated_files_together_are_the_stream() {
     for aged in series.list().expect("a list").into_iter().rev() {
         let mut text = String::new();
         let file = fs::File::open(dir.path().join(series.name_of(aged))).expect("a file");
-        match aged.form {
-            Form::Plain => (&file).read_to_string(&mut text),
-            Form::Gzip => MultiGzDecoder::new(&file).read_to_string(&mut text),
-        }
-        .expect("text");
+        unpacked(aged.form, &file)
+            .and_then(|mut reader| reader.read_to_string(&mut text))
+            .expect("text");
         got.push_str(&text);
     }
     let want: String = ["None", "Durable"]

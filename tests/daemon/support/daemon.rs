@@ -89,9 +89,14 @@ impl Daemon {
     /// Sends one message to the unix socket.
     #[track_caller]
     pub(crate) fn unix(&self, octets: impl AsRef<[u8]>) {
-        self.unix
-            .send(octets.as_ref())
-            .expect("the unix socket takes it");
+        // A socket with a timeout is interrupted even by a stop of the whole process (signal(7)).
+        let sent = loop {
+            match self.unix.send(octets.as_ref()) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                sent => break sent,
+            }
+        };
+        sent.expect("the unix socket takes it");
     }
 
     /// Sends one message over UDP.

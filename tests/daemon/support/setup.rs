@@ -18,7 +18,7 @@ pub(crate) struct Setup {
     directory: TempDir,
     arguments: Vec<String>,
     listens: Vec<&'static str>,
-    wrapper: Vec<&'static str>,
+    wrapper: Vec<String>,
     kernel_log: bool,
 }
 
@@ -53,9 +53,10 @@ impl Setup {
         self
     }
 
-    /// A command that starts the one behind it, such as `sh -c 'umask 077; exec "$@"' sh`.
-    pub(crate) fn wrapper(mut self, wrapper: &[&'static str]) -> Self {
-        self.wrapper = wrapper.to_vec();
+    /// A command that starts the one behind it, such as `sh -c 'umask 077; exec "$@"' sh`; `{dir}` stands for
+    /// the directory.
+    pub(crate) fn wrapper(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|word| self.placed(word)).collect();
         self
     }
 
