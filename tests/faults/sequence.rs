@@ -87,7 +87,8 @@ impl Verdict {
     }
 }
 
-/// The lines of a log and of its rotated files, the oldest first: `log.2.gz`, `log.1`, `log.0`, `log`.
+/// The lines of a log and of its rotated files, the oldest first: `log.2.gz`, `log.1`, `log.0`, `log`. Of a
+/// file that a kill left plain and compressed it is the plain form.
 pub(crate) fn lines_of(log: &Path) -> Vec<String> {
     let name = log
         .file_name()
@@ -110,7 +111,9 @@ pub(crate) fn lines_of(log: &Path) -> Vec<String> {
             files.push((number, path.clone()));
         }
     }
+    // The shorter name of two is the plain form.
     files.sort();
+    files.dedup_by_key(|(number, _)| *number);
     let mut octets = Vec::new();
     for (_, path) in files.iter().rev() {
         if has_suffix(&path.to_string_lossy(), "gz") {
