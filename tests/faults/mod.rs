@@ -4,4 +4,7 @@
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
 mod crash;
+pub(crate) mod load;
+pub(crate) mod restart;
 pub(crate) mod sequence;
+mod supervisor;
