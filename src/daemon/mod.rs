@@ -332,6 +332,12 @@ impl Started {
         let began = Instant::now();
         let mut deadline = began + LAST_CALL;
         running.hurry(deadline);
+        if running.is_in_trouble() {
+            tracing::info!(
+                "{signal}: what is queued is tried for {} s; another signal ends that",
+                LAST_CALL.as_secs()
+            );
+        }
         while running.is_in_trouble() && began.elapsed() < STILL_RECEIVING {
             if let Some(Event::Stop(_)) = events.wait_for(LOOK_AGAIN) {
                 deadline = Instant::now() + AT_ONCE;

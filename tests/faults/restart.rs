@@ -260,6 +260,7 @@ fn f30_while_a_remote_is_absent_at_the_end_messages_are_received_until_a_second_
     daemon.unix(message("a", 0));
     daemon.stderr().wait_for("cannot connect to");
     daemon.signal(Signal::SIGTERM);
+    daemon.stderr().wait_for("another signal ends that");
     for number in 1..50 {
         daemon.unix(message("a", number));
     }
