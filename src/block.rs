@@ -138,6 +138,18 @@ impl Block {
         }
     }
 
+    /// A copy of the records from number `from` on.
+    #[must_use]
+    pub fn rest(&self, from: usize) -> Self {
+        let mut rest = Self::default();
+        for (index, record) in self.records.iter().enumerate().skip(from) {
+            let octets = &self.octets[self.start_of(index)..record.end as usize];
+            rest.octets.extend_from_slice(octets);
+            rest.close(record.pri, record.body as usize);
+        }
+        rest
+    }
+
     fn close(&mut self, pri: Pri, body: usize) {
         let end = u32::try_from(self.octets.len()).expect("a block ends at 64 KiB or one record");
         let body = u32::try_from(body).expect("a timestamp is shorter than its block");

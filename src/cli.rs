@@ -277,6 +277,10 @@ pub struct Arguments {
     )]
     pub try_dir: Option<PathBuf>,
 
+    /// Have the running daemon replaced by this program, without a message lost
+    #[arg(long, conflicts_with_all = ["check", "try_dir"])]
+    pub upgrade: bool,
+
     /// Print version
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
@@ -296,6 +300,10 @@ pub struct Arguments {
     /// Whether somebody named the configuration.
     #[arg(skip)]
     pub is_config_named: bool,
+
+    /// Whether somebody named the unix sockets.
+    #[arg(skip)]
+    pub are_sockets_named: bool,
 
     /// Whether `-n` was written where it is no DNS, but the foreground elsewhere.
     #[arg(skip)]
@@ -461,6 +469,7 @@ fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Argu
     {
         arguments.sockets.clear();
     }
+    arguments.are_sockets_named = matches.value_source("sockets") == Some(ValueSource::CommandLine);
     arguments.is_config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
     Ok(arguments)
 }

@@ -129,6 +129,50 @@ impl Framer {
         }
     }
 
+    /// What it knows between two reads, for another process to go on with: see [`Framer::resume`].
+    pub fn state(&self) -> [u64; 4] {
+        let before = match self.before {
+            Before::Nothing => 0,
+            Before::Counted => 1,
+            Before::Line => 2,
+        };
+        match self.skipping {
+            Skipping::No => [before, 0, 0, 0],
+            Skipping::Counted { left, cut } => [before, 1, wide(left), cut],
+            Skipping::Line { cut, after_cr } => [before, 2, u64::from(after_cr), cut],
+        }
+    }
+
+    /// Goes on where another one was, with the octets that it had not consumed; `None` if that is no
+    /// state of a framer.
+    pub fn resume(limit: usize, state: [u64; 4]) -> Option<Self> {
+        let [before, skipping, detail, cut] = state;
+        let before = match before {
+            0 => Before::Nothing,
+            1 => Before::Counted,
+            2 => Before::Line,
+            _ => return None,
+        };
+        let skipping = match skipping {
+            0 => Skipping::No,
+            1 => Skipping::Counted {
+                left: usize::try_from(detail).ok()?,
+                cut,
+            },
+            2 => Skipping::Line {
+                cut,
+                after_cr: detail != 0,
+            },
+            _ => return None,
+        };
+        Some(Self {
+            limit,
+            before,
+            skipping,
+            searched: 0,
+        })
+    }
+
     /// Looks at the octets that were read and not yet consumed.
     ///
     /// Call again with what is left after `consumed`, until [`Step::More`]; then read and call again

@@ -61,6 +61,93 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// A copy of the descriptor of this number, which whoever was this process before left open for us.
+///
+/// # Errors
+/// If it is not open, or there are no descriptors left.
+pub fn copy_of_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is borrowed for one call, which fails if the number is not open.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+}
+
+/// Holds these signals back from the calling thread, and from the program that it becomes, or lets them
+/// through again.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn hold(signals: &[libc::c_int], held: Hold) -> io::Result<()> {
+    let how = match held {
+        Hold::Back => libc::SIG_BLOCK,
+        Hold::No => libc::SIG_UNBLOCK,
+    };
+    // SAFETY: the set is made by sigemptyset before anything reads it, and lives until after the call.
+    let status = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut())
+    };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(status))
+    }
+}
+
+/// Whether signals are held back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hold {
+    /// They wait.
+    Back,
+    /// They come through.
+    No,
+}
+
+/// Sends a signal by its number, real-time ones too; 0 only asks whether the process is there.
+///
+/// # Errors
+/// If there is no such process, or it is not ours to signal.
+pub fn send_signal(process: u32, signal: libc::c_int) -> io::Result<()> {
+    let process = libc::pid_t::try_from(process).map_err(io::Error::other)?;
+    if process <= 0 {
+        return Err(io::Error::other("no process has this number"));
+    }
+    // SAFETY: kill(2) takes integers only, and the number is that of one process.
+    if unsafe { libc::kill(process, signal) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A descriptor that is readable once this process has ended (`pidfd_open(2)`, Linux 5.3).
+///
+/// # Errors
+/// If there is no such process, or the kernel is older.
+pub fn process_end(process: u32) -> io::Result<OwnedFd> {
+    let process = libc::pid_t::try_from(process).map_err(io::Error::other)?;
+    // SAFETY: the call takes two integers and returns a descriptor that is closed on exec, or less than 0.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };
+    let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was made by the call above, and is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Whether a process has a handler for this signal, which would end it otherwise; false if /proc does not tell.
+pub fn catches(process: u32, signal: libc::c_int) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1)
+}
+
 /// Ignores a signal from now on.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::plan::Plan;
-use super::{StartError, configuration};
+use super::{StartError, configuration, upgrade};
 use crate::cli::Arguments;
 use crate::config::{self, diagnostic::Severity};
 use crate::input::acl::AccessList;
@@ -75,6 +75,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
     });
     // Whoever closed stderr wants the exit status only.
     _ = told;
+    if errors == 0
+        && let Some(answer) = upgrade::answer_check()
+    {
+        // The daemon that asked reads it, or takes its absence for a no.
+        _ = io::stdout().write_all(answer.as_bytes());
+    }
     Ok(if errors == 0 {
         ExitCode::SUCCESS
     } else {

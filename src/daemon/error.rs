@@ -33,6 +33,9 @@ pub enum StartError {
         /// What the operator reads.
         sentence: String,
     },
+    /// Another program did not take our place.
+    #[error("{0}")]
+    Upgrade(String),
     /// The directory of `--try` cannot be made.
     #[error("cannot try it in {directory}: {error}")]
     Try {
@@ -48,6 +51,7 @@ impl StartError {
     pub fn sysexit(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
+            Self::Upgrade(_) => 69,
             Self::Input(_) | Self::Background(_) | Self::Runtime(_) => 71,
             Self::Try { .. }
             | Self::PidFile(PidFileError::NotAFile { .. } | PidFileError::Io { .. }) => 73,

@@ -1,8 +1,7 @@
 //! The inputs that run: bound sockets, their threads, and their end.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
 
+use super::inherited::{Passed, stored_name};
+use super::notify::Notifier;
+use super::opened::Opened;
 use crate::config::ListenAddress;
 use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
@@ -17,12 +19,11 @@ use crate::input::bell::Bell;
 use crate::input::datagram::{Drain, Origin, Overflow};
 use crate::input::denials::Denials;
 use crate::input::fragments::Fragments;
+use crate::input::kernel;
 use crate::input::kmsg::{self, KernelLog};
 use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
-use crate::input::stream::{self, Command, Listener};
-use crate::input::{kernel, tcp, udp, unix};
-use crate::report::reason;
+use crate::input::stream::{self, Command, Listener, Suspended};
 
 /// Commands to the thread of the streams that may wait there.
 const COMMANDS: usize = 64;
@@ -36,6 +37,8 @@ pub struct Common {
     pub names: PeerNames,
     /// The `-a` list.
     pub gate: Arc<AccessList>,
+    /// The service manager that keeps our sockets.
+    pub(super) notifier: Notifier,
 }
 
 impl Common {
@@ -44,120 +47,14 @@ impl Common {
     }
 }
 
-/// A bound socket that nobody reads yet.
-#[derive(Debug)]
-pub struct Opened {
-    wanted: ListenAddress,
-    /// The address it got, which differs for port 0.
-    bound: ListenAddress,
-    socket: Socket,
-    place: Option<unix::Place>,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Datagram(OwnedFd),
-    Stream(Listener),
-}
-
-impl Opened {
-    /// Binds the sockets at these addresses: all of them, or none. Everybody may write to a unix socket
-    /// that has no mode.
-    ///
-    /// The wildcard of IPv6 is left out where the kernel has no IPv6: one word asks for it together with
-    /// that of IPv4.
-    ///
-    /// # Errors
-    /// The sentence about the first that cannot be had.
-    pub fn all<'a>(
-        addresses: impl Iterator<Item = &'a ListenAddress>,
-        modes: &BTreeMap<PathBuf, u32>,
-    ) -> Result<Vec<Self>, String> {
-        let mut opened = Vec::new();
-        for wanted in addresses {
-            match Self::new(wanted, modes) {
-                Ok(socket) => opened.push(socket),
-                Err(error) if is_missing_ipv6(wanted, &error) => {
-                    tracing::info!("not listening on {wanted}: {error}");
-                }
-                Err(error) => {
-                    opened.into_iter().for_each(Self::discard);
-                    return Err(format!("cannot listen on {wanted}: {}", reason(&error)));
-                }
-            }
-        }
-        Ok(opened)
-    }
-
-    fn new(wanted: &ListenAddress, modes: &BTreeMap<PathBuf, u32>) -> io::Result<Self> {
-        Self::bind(wanted, modes).map(|(bound, socket, place)| Self {
-            wanted: wanted.clone(),
-            bound,
-            socket,
-            place,
-        })
-    }
-
-    fn bind(
-        wanted: &ListenAddress,
-        modes: &BTreeMap<PathBuf, u32>,
-    ) -> io::Result<(ListenAddress, Socket, Option<unix::Place>)> {
-        let mode = |path| modes.get(path).copied().unwrap_or(unix::FOR_EVERYBODY);
-        Ok(match wanted {
-            ListenAddress::Udp(address) => {
-                let (socket, bound) = udp::open(*address)?;
-                (ListenAddress::Udp(bound), Socket::Datagram(socket), None)
-            }
-            ListenAddress::Tcp(address) => {
-                let (listener, bound) = tcp::open(*address)?;
-                (
-                    ListenAddress::Tcp(bound),
-                    Socket::Stream(Listener::Tcp(listener)),
-                    None,
-                )
-            }
-            ListenAddress::UnixDatagram(path) => {
-                let (socket, place) = unix::open(path, unix::Kind::Datagram, mode(path))?;
-                (wanted.clone(), Socket::Datagram(socket), Some(place))
-            }
-            ListenAddress::UnixStream(path) => {
-                let (socket, place) = unix::open(path, unix::Kind::Stream, mode(path))?;
-                (
-                    wanted.clone(),
-                    Socket::Stream(Listener::Unix(socket.into())),
-                    Some(place),
-                )
-            }
-        })
-    }
-
-    /// Removes the socket again: it is not needed after all.
-    pub fn discard(self) {
-        if let Some(place) = &self.place {
-            place.remove();
-        }
-    }
-}
-
-fn is_missing_ipv6(wanted: &ListenAddress, error: &io::Error) -> bool {
-    let missing = [libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL].map(Some);
-    match wanted {
-        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => {
-            address.ip() == Ipv6Addr::UNSPECIFIED && missing.contains(&error.raw_os_error())
-        }
-        ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => false,
-    }
-}
-
 /// An input at work.
 #[derive(Debug)]
 struct Running {
-    wanted: ListenAddress,
-    bound: ListenAddress,
+    /// The socket, a copy of the one that is read, and what we know of it.
+    socket: Passed,
     counters: Arc<InputCounters>,
-    place: Option<unix::Place>,
     /// The thread of a datagram socket; streams share one.
-    drain: Option<(Arc<Bell>, JoinHandle<()>)>,
+    drain: Option<(Arc<Bell>, JoinHandle<u32>)>,
 }
 
 /// All inputs at work.
@@ -165,8 +62,22 @@ struct Running {
 pub struct Inputs {
     common: Common,
     running: Vec<Running>,
-    streams: Option<(mpsc::Sender<Command>, JoinHandle<()>)>,
-    kernel: Option<(Arc<Bell>, Arc<InputCounters>, JoinHandle<()>)>,
+    streams: Option<(mpsc::Sender<Command>, JoinHandle<Vec<Suspended>>)>,
+    kernel: Option<Kernel>,
+}
+
+/// The thread of the kernel's log, which returns the number of the last record.
+type Kernel = (Arc<Bell>, Arc<InputCounters>, JoinHandle<Option<u64>>);
+
+/// What the inputs leave behind, for whoever goes on.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// The sockets.
+    pub(super) sockets: Vec<Passed>,
+    /// Established connections.
+    pub(super) connections: Vec<Suspended>,
+    /// The number of the last record of the kernel's log.
+    pub(super) kernel: Option<u64>,
 }
 
 impl Inputs {
@@ -180,9 +91,14 @@ impl Inputs {
         }
     }
 
+    /// The service manager that keeps the sockets.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.common.notifier
+    }
+
     /// The addresses that were asked for and are served.
     pub fn wanted(&self) -> impl Iterator<Item = &ListenAddress> {
-        self.running.iter().map(|running| &running.wanted)
+        self.running.iter().map(|running| &running.socket.wanted)
     }
 
     /// The counters, by name.
@@ -194,7 +110,7 @@ impl Inputs {
         let sockets = self
             .running
             .iter()
-            .map(|running| (running.bound.to_string(), &running.counters));
+            .map(|running| (running.socket.bound.to_string(), &running.counters));
         sockets
             .chain(kernel)
             .map(|(name, counters)| (name, Arc::clone(counters)))
@@ -205,17 +121,18 @@ impl Inputs {
     /// # Errors
     /// If there are no threads or descriptors left.
     pub fn start(&mut self, opened: Opened) -> io::Result<()> {
-        let Opened {
-            wanted,
-            bound,
-            socket,
-            place,
-        } = opened;
+        let Opened(mut socket) = opened;
         let counters = Arc::new(InputCounters::default());
-        let drain = match socket {
-            Socket::Datagram(socket) => Some(self.drain(socket, &bound, &counters)?),
-            Socket::Stream(listener) => {
-                let address = wanted.clone();
+        let read = socket.socket.try_clone()?;
+        let listener = match &socket.bound {
+            ListenAddress::Udp(_) | ListenAddress::UnixDatagram(_) => None,
+            ListenAddress::Tcp(_) => Some(Listener::Tcp(read.try_clone()?.into())),
+            ListenAddress::UnixStream(_) => Some(Listener::Unix(read.try_clone()?.into())),
+        };
+        let drain = match listener {
+            None => Some(self.drain(read, &socket, &counters)?),
+            Some(listener) => {
+                let address = socket.wanted.clone();
                 let counters = Arc::clone(&counters);
                 self.streams()?
                     .blocking_send(Command::Listen {
@@ -227,29 +144,52 @@ impl Inputs {
                 None
             }
         };
-        tracing::info!("listening on {bound}");
+        if socket.stored.is_none() && !socket.is_units {
+            let name = stored_name(&socket.wanted);
+            let taken = self.common.notifier.store(&name, &socket.socket);
+            socket.stored = taken.then_some(name);
+        }
+        tracing::info!("listening on {}", socket.bound);
         self.running.push(Running {
-            wanted,
-            bound,
+            socket,
             counters,
-            place,
             drain,
         });
         Ok(())
     }
 
+    /// Goes on with a connection that another process left.
+    ///
+    /// # Errors
+    /// If there are no threads left.
+    pub(super) fn resume(&mut self, connection: Suspended) -> io::Result<()> {
+        let of_listener = |running: &&Running| running.socket.wanted == connection.listener;
+        let counters = self.running.iter().find(of_listener);
+        // A listener that is gone left its connections, which count for themselves.
+        let counters = counters.map(|running| Arc::clone(&running.counters));
+        let counters = counters.unwrap_or_default();
+        let resume = Command::Resume {
+            connection,
+            counters,
+        };
+        self.streams()?
+            .blocking_send(resume)
+            .map_err(io::Error::other)
+    }
+
     fn drain(
         &self,
         socket: OwnedFd,
-        bound: &ListenAddress,
+        of: &Passed,
         counters: &Arc<InputCounters>,
-    ) -> io::Result<(Arc<Bell>, JoinHandle<()>)> {
+    ) -> io::Result<(Arc<Bell>, JoinHandle<u32>)> {
         let bell = Bell::new()?;
+        let bound = &of.bound;
         let origin = match bound {
             ListenAddress::Udp(_) => Origin::Network {
                 gate: Arc::clone(&self.common.gate),
                 denials: Denials::new(bound.to_string()),
-                overflow: Overflow::new(bound.to_string()),
+                overflow: Overflow::new(bound.to_string(), of.drops_known),
             },
             ListenAddress::Tcp(_)
             | ListenAddress::UnixDatagram(_)
@@ -273,10 +213,11 @@ impl Inputs {
             let (sender, commands) = mpsc::channel(COMMANDS);
             let common = self.common.clone();
             let serve = move || {
-                if let Err(error) = stream::run(common.shard(), Arc::clone(&common.gate), commands)
-                {
+                let served = stream::run(common.shard(), Arc::clone(&common.gate), commands);
+                served.unwrap_or_else(|error| {
                     tracing::error!("cannot serve streams: {error}");
-                }
+                    Vec::new()
+                })
             };
             let thread = thread::Builder::new().name("streams".into()).spawn(serve)?;
             self.streams = Some((sender, thread));
@@ -284,11 +225,13 @@ impl Inputs {
         Ok(&self.streams.as_ref().expect("made just now").0)
     }
 
-    /// Begins to read the kernel's log. Says so if that is not possible here, as in a container.
+    /// Begins to read the kernel's log, after the record `last` that another process has read. Says so if
+    /// that is not possible here, as in a container.
     ///
     /// `later` is the time that its messages carry once those are taken in that wait already.
-    pub fn start_kernel(&mut self, cache: PathBuf, later: kmsg::Time) {
+    pub fn start_kernel(&mut self, cache: PathBuf, later: kmsg::Time, last: Option<u64>) {
         let started = KernelLog::open(Path::new("/dev/kmsg"), Some(cache)).and_then(|log| {
+            let log = log.after(last);
             let (bell, counters) = (Bell::new()?, Arc::new(InputCounters::default()));
             let reader = kernel::Reader {
                 log,
@@ -337,20 +280,23 @@ impl Inputs {
     pub fn close_except(&mut self, kept: &[ListenAddress]) {
         let running = std::mem::take(&mut self.running);
         for input in running {
-            if kept.contains(&input.wanted) {
+            if kept.contains(&input.socket.wanted) {
                 self.running.push(input);
                 continue;
             }
-            tracing::info!("no longer listening on {}", input.bound);
+            tracing::info!("no longer listening on {}", input.socket.bound);
+            if let Some(name) = &input.socket.stored {
+                self.common.notifier.remove(name);
+            }
             if let Some((sender, _)) = &self.streams
                 && input.drain.is_none()
                 && sender
-                    .blocking_send(Command::Close(input.wanted.clone()))
+                    .blocking_send(Command::Close(input.socket.wanted.clone()))
                     .is_err()
             {
                 tracing::debug!("the thread of the streams has ended");
             }
-            end(input);
+            end(input, Place::Remove);
         }
     }
 
@@ -364,15 +310,61 @@ impl Inputs {
             }
             join(thread, "streams");
         }
-        self.running.drain(..).for_each(end);
+        // Whoever is started after us goes on with what is in the store.
+        let place = if self.common.notifier.is_there() {
+            Place::Leave
+        } else {
+            Place::Remove
+        };
+        self.running.drain(..).for_each(|input| end(input, place));
         if let Some((_, _, thread)) = self.kernel.take() {
             join(thread, "kernel");
         }
     }
 }
 
-fn end(input: Running) {
-    if let Some(place) = &input.place {
+impl Inputs {
+    /// Ends all threads between two batches, and returns everything for whoever goes on; what the kernel
+    /// has queued stays queued.
+    pub(super) fn suspend(&mut self) -> Left {
+        // The streams first: they may wait for an output, while datagrams are still received.
+        let mut connections = Vec::new();
+        if let Some((sender, thread)) = self.streams.take() {
+            if sender.blocking_send(Command::Suspend).is_err() {
+                tracing::debug!("the thread of the streams has ended");
+            }
+            connections = join(thread, "streams").unwrap_or_default();
+        }
+        self.bells().for_each(|bell| bell.suspend());
+        let mut sockets = Vec::new();
+        for input in self.running.drain(..) {
+            let mut socket = input.socket;
+            if let Some((_, thread)) = input.drain {
+                socket.drops_known = join(thread, "drain").unwrap_or(socket.drops_known);
+            }
+            sockets.push(socket);
+        }
+        let kernel = self.kernel.take();
+        let kernel = kernel.and_then(|(_, _, thread)| join(thread, "kernel").flatten());
+        Left {
+            sockets,
+            connections,
+            kernel,
+        }
+    }
+}
+
+/// What becomes of the name of a socket that is closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Remove,
+    Leave,
+}
+
+fn end(input: Running, what: Place) {
+    if let Some(place) = &input.socket.place
+        && what == Place::Remove
+    {
         place.remove();
     }
     if let Some((bell, thread)) = input.drain {
@@ -381,16 +373,18 @@ fn end(input: Running) {
     }
 }
 
-fn join(thread: JoinHandle<()>, name: &str) {
-    if thread.join().is_err() {
+fn join<T>(thread: JoinHandle<T>, name: &str) -> Option<T> {
+    let result = thread.join().ok();
+    if result.is_none() {
         tracing::error!("the {name} thread had panicked");
     }
+    result
 }
 
 impl Inputs {
     /// The addresses that the inputs got.
     pub fn bound(&self) -> impl Iterator<Item = &ListenAddress> {
-        self.running.iter().map(|running| &running.bound)
+        self.running.iter().map(|running| &running.socket.bound)
     }
 }
 

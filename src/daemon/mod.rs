@@ -4,6 +4,7 @@
 //! arguments ─► background ─► pid file ─► configuration ─► plan ─► outputs, table, sockets ─► ready
 //!                                              ▲                                              │
 //!                                    SIGHUP ───┘      SIGUSR1, SIGUSR2, MARK, SIGTERM ◄───────┘
+//!                                                     SIGRTMIN ─► another program, in place
 //! ```
 
 pub mod check;
@@ -13,8 +14,12 @@ mod control;
 pub mod daemonise;
 pub mod error;
 pub mod events;
+mod handover;
 pub mod host;
+mod inherited;
 pub mod inputs;
+mod notify;
+mod opened;
 pub mod outputs;
 pub mod pid_file;
 pub mod plan;
@@ -23,14 +28,18 @@ pub mod running;
 pub mod statistics;
 pub mod supervisor;
 pub mod try_out;
+mod upgrade;
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -40,11 +49,15 @@ pub use error::StartError;
 use crate::cli::{Arguments, DEFAULT_CONTROL, DEFAULT_PID_FILE};
 use crate::input::internal::Internal;
 use crate::report::{self, Report};
+use crate::sys::Hold;
 use daemonise::{Ready, Side, daemonise};
 use events::{Event, Events};
+use inherited::Inherited;
+use notify::Notifier;
 use pid_file::PidFile;
 use ready_fd::ReadyFd;
-use running::Running;
+use running::{Before, Running};
+use upgrade::{Program, Resumed};
 
 /// Runs as the command line says, until a signal ends it.
 ///
@@ -61,13 +74,22 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
         let socket = arguments.control.as_deref().unwrap_or(default);
         return control::ask(socket, &arguments.ask);
     }
+    if arguments.upgrade {
+        return upgrade::ask(&arguments);
+    }
+    let mut program = Program::here().map_err(StartError::Runtime)?;
+    if let Some(resumed) = Resumed::from_environment()? {
+        return resume(arguments, &program, resumed);
+    }
     let ready_fd = ReadyFd::take(&arguments)?;
+    let before = Before::inherited(Inherited::from_environment(&mut arguments.warnings));
     let try_out = try_out::prepare(&mut arguments)?;
     configuration::read_socket_list(&mut arguments)?;
     if let Some(rule) = supervisor::keeps_us(&arguments) {
         arguments.foreground = true;
         arguments.notes.push(rule);
     }
+    program.is_background = !arguments.foreground;
     let ready = if arguments.foreground {
         Ready::nobody_waits()
     } else {
@@ -79,17 +101,62 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
             Side::Daemon(ready) => ready,
         }
     };
-    match Started::new(arguments) {
+    match Started::new(arguments, program, before, None) {
         Ok(started) => {
             if let Some(try_out) = try_out {
                 try_out.introduce(started.running.inputs());
             }
             ready.notify().map_err(StartError::Background)?;
             ready_fd.notify();
-            Ok(started.serve())
+            started.notifier.ready();
+            started.serve()
         }
         Err(error) => {
             ready.fail(error.sysexit(), &error.to_string());
+            Err(error)
+        }
+    }
+}
+
+/// Goes on where another program, which was this process until now, has stopped.
+fn resume(
+    mut arguments: Arguments,
+    program: &Program,
+    resumed: Resumed,
+) -> Result<ExitCode, StartError> {
+    let mut program = program.clone();
+    program.is_background = resumed.is_background;
+    let program = &program;
+    let (mut state, back) = resumed.into_parts();
+    let pid_file = state.pid_file.take();
+    let path = arguments.pid_file.clone();
+    let start = |pid_file| {
+        _ = try_out::prepare(&mut arguments)?;
+        configuration::read_socket_list(&mut arguments)?;
+        arguments.foreground = !program.is_background;
+        if program.is_background {
+            arguments
+                .make_paths_absolute()
+                .and_then(|()| std::env::set_current_dir("/"))
+                .map_err(StartError::Background)?;
+        }
+        Started::new(arguments, program.clone(), Before::of(state), pid_file)
+    };
+    let started = catch_unwind(AssertUnwindSafe(|| start(pid_file))).unwrap_or_else(|_| {
+        let sentence = "the new program had a fault at its start";
+        Err(StartError::Runtime(io::Error::other(sentence)))
+    });
+    match started {
+        Ok(started) => {
+            drop(back);
+            started.notifier.ready();
+            upgrade::answer(&started.path, Ok(()));
+            started.serve()
+        }
+        Err(error) => {
+            tracing::error!("going back to the old program: {error}");
+            upgrade::answer(&path, Err(&error.to_string()));
+            back.go(program);
             Err(error)
         }
     }
@@ -99,12 +166,21 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
 struct Started {
     running: Running,
     pid_file: PidFile,
+    path: PathBuf,
     speaker: Speaker,
     events: Events,
+    notifier: Notifier,
+    program: Program,
 }
 
 impl Started {
-    fn new(arguments: Arguments) -> Result<Self, StartError> {
+    /// Starts; `pid_file` is the locked one that another program left, which has signals held back, too.
+    fn new(
+        arguments: Arguments,
+        program: Program,
+        before: Before,
+        pid_file: Option<OwnedFd>,
+    ) -> Result<Self, StartError> {
         let mode = match (arguments.debug, arguments.foreground) {
             (true, _) => report::Mode::Debug,
             (false, true) => report::Mode::Foreground,
@@ -123,48 +199,160 @@ impl Started {
         prepare_process();
         // From here on a signal waits for its turn: nobody knows our process id yet.
         let events = Events::new(arguments.mark).map_err(StartError::Runtime)?;
-        let mut pid_file = PidFile::claim(&arguments.pid_file)?;
-        if arguments.pid_file == Path::new(DEFAULT_PID_FILE)
+        let is_resumed = before.is_resumed();
+        if is_resumed {
+            events::hold(Hold::No).map_err(StartError::Runtime)?;
+        }
+        let path = arguments.pid_file.clone();
+        // Nobody else can have claimed one that was handed over; while a start may fail it is not ours yet.
+        let claimed = match &pid_file {
+            Some(_) => None,
+            None => Some(PidFile::claim(&path)?),
+        };
+        let running = Running::start(arguments, before)?;
+        let speaker = Speaker::start(running.internal().clone(), reports)?;
+        let handed_over = || {
+            pid_file
+                .map(|file| PidFile::resume(&path, file))
+                .transpose()
+        };
+        let mut pid_file = match claimed {
+            Some(claimed) => claimed,
+            None => handed_over()
+                .and_then(|file| file.ok_or_else(|| io::Error::other("no pid file")))
+                .map_err(StartError::Runtime)?,
+        };
+        if path == Path::new(DEFAULT_PID_FILE)
             && let Err(error) = pid_file.link(Path::new(pid_file::ALIAS))
         {
             tracing::warn!("cannot link {}: {error}", pid_file::ALIAS);
         }
-        let running = Running::start(arguments)?;
-        let speaker = Speaker::start(running.internal().clone(), reports)?;
-        tracing::info!("syslogd-rs {}: start", env!("CARGO_PKG_VERSION"));
+        let how = if is_resumed { "goes on" } else { "start" };
+        tracing::info!("syslogd-rs {}: {how}", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             running,
             pid_file,
+            path,
             speaker,
             events,
+            notifier: Notifier::from_environment(),
+            program,
         })
     }
 
+    /// SIGRTMIN: becomes the program that lies in our place now, or goes on and says why.
+    fn upgrade(self) -> Result<(Self, Option<Event>), StartError> {
+        let refuse = |path: &Path, why: &str| {
+            tracing::error!("upgrade refused, nothing has changed: {why}");
+            upgrade::answer(path, Err(why));
+        };
+        if let Err(why) = self.program.check() {
+            refuse(&self.path, &why);
+            return Ok((self, None));
+        }
+        let Self {
+            mut running,
+            pid_file,
+            path,
+            speaker,
+            mut events,
+            notifier,
+            program,
+        } = self;
+        let (left, statistics) = running.suspend_inputs();
+        let reports = speaker.stop(|| {
+            tracing::info!(
+                "syslogd-rs {}: another program goes on; {}",
+                env!("CARGO_PKG_VERSION"),
+                statistics.farewell()
+            );
+        });
+        let mut stopped = running.suspend_outputs(left, pid_file.descriptor().ok());
+        events::hold(Hold::Back).map_err(StartError::Runtime)?;
+        let missed = events.wait_for(Duration::from_millis(1));
+        let why = match (&stopped.hangs, missed) {
+            (Some(output), _) => format!("{output} hangs"),
+            (None, Some(Event::Stop(signal))) => format!("{signal} came before"),
+            (None, Some(event)) if event.raise_again().is_err() => "a signal was lost".to_owned(),
+            (None, _) => program.become_next(&mut stopped.state).to_string(),
+        };
+        events::hold(Hold::No).map_err(StartError::Runtime)?;
+        let running = stopped.go_on()?;
+        let reports = reports.ok_or_else(|| io::Error::other("nobody hears reports"));
+        let reports = reports.map_err(StartError::Runtime)?;
+        let speaker = Speaker::start(running.internal().clone(), reports)?;
+        refuse(&path, &why);
+        let stopped = Self {
+            running,
+            pid_file,
+            path,
+            speaker,
+            events,
+            notifier,
+            program,
+        };
+        Ok((stopped, missed))
+    }
+
     /// Obeys signals until one says stop.
-    fn serve(self) -> ExitCode {
+    ///
+    /// # Errors
+    /// If there was no way on after another program had refused to take our place.
+    fn serve(mut self) -> Result<ExitCode, StartError> {
+        let mut missed = None;
+        let signal = loop {
+            let event = missed.take().unwrap_or_else(|| self.events.wait());
+            match event {
+                Event::Stop(signal) => break signal,
+                Event::Upgrade => (self, missed) = self.upgrade()?,
+                Event::Reload | Event::Count | Event::Rotate | Event::HalfMark | Event::Mark => {
+                    let Self {
+                        running, pid_file, ..
+                    } = &mut self;
+                    // A fault in a reload must not end the log; the panic hook tells of it.
+                    _ = catch_unwind(AssertUnwindSafe(|| running.obey(event, pid_file)));
+                }
+            }
+        };
+        Ok(self.end(signal))
+    }
+
+    /// Ends well within [`LAST_CALL`]. While an output tries in vain, the others go on, and nobody who logs
+    /// is refused; another signal ends that.
+    fn end(self, signal: &str) -> ExitCode {
         let Self {
             mut running,
             pid_file,
             speaker,
             mut events,
+            notifier,
+            ..
         } = self;
-        let signal = loop {
-            let event = events.wait();
-            if let Event::Stop(signal) = event {
-                break signal;
+        notifier.stopping();
+        let began = Instant::now();
+        let mut deadline = began + LAST_CALL;
+        running.hurry(deadline);
+        if running.is_in_trouble() {
+            tracing::info!(
+                "{signal}: what is queued is tried for {} s; another signal ends that",
+                LAST_CALL.as_secs()
+            );
+        }
+        while running.is_in_trouble() && began.elapsed() < STILL_RECEIVING {
+            if let Some(Event::Stop(_)) = events.wait_for(LOOK_AGAIN) {
+                deadline = Instant::now() + AT_ONCE;
+                break;
             }
-            // A fault in a reload must not end the log; the panic hook tells of it.
-            _ = catch_unwind(AssertUnwindSafe(|| running.obey(event, &pid_file)));
-        };
+        }
         let statistics = running.stop_inputs();
-        speaker.stop(|| {
+        _ = speaker.stop(|| {
             tracing::info!(
                 "syslogd-rs {}: exiting on {signal}; {}",
                 env!("CARGO_PKG_VERSION"),
                 statistics.farewell()
             );
         });
-        let lost = running.stop_outputs(&statistics);
+        let lost = running.stop_outputs(&statistics, deadline);
         if lost > 0 {
             report::complain(&match lost {
                 1 => "1 message was not written before the end".to_owned(),
@@ -175,6 +363,18 @@ impl Started {
         ExitCode::SUCCESS
     }
 }
+
+/// How long the end may take.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
+/// For so much of it messages are received while an output tries in vain.
+const STILL_RECEIVING: Duration = Duration::from_millis(4500);
+
+/// How long it may take after a second signal.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether it still does.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What the process needs before it opens anything.
 fn prepare_process() {
@@ -223,14 +423,15 @@ impl Speaker {
         })
     }
 
-    /// Says `last_words`, which must make a report, and everything that was said before.
-    fn stop(self, last_words: impl FnOnce()) {
+    /// Says `last_words`, which must make a report, and everything that was said before; returns the end at
+    /// which what is said later arrives.
+    fn stop(self, last_words: impl FnOnce()) -> Option<Receiver<Report>> {
         self.ending.store(true, Ordering::Release);
         last_words();
-        if let Ok(reports) = self.thread.join() {
-            for report in reports.try_iter() {
-                self.internal.say(report.severity, &report.text);
-            }
+        let reports = self.thread.join().ok()?;
+        for report in reports.try_iter() {
+            self.internal.say(report.severity, &report.text);
         }
+        Some(reports)
     }
 }

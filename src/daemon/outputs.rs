@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::plan::{OutputPlan, Plan};
+use crate::block::Block;
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
 use crate::output::{self, Ended, Sink, Surroundings};
@@ -18,6 +19,15 @@ const MEMORY: usize = 64 << 20;
 
 /// Beyond the deadline, for workers that are just finishing.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// At a hand-over outputs write for so long; the rest is handed over.
+const SUSPEND_WITHIN: Duration = Duration::from_millis(50);
+
+/// Beyond that, for a worker in a system call, such as a sync of its last records.
+const SUSPEND_GRACE: Duration = Duration::from_secs(2);
+
+/// What outputs could not write yet, by their destinations.
+pub(super) type Suspended = Vec<(String, Vec<Block>)>;
 
 /// An output at work.
 #[derive(Debug)]
@@ -182,6 +192,79 @@ impl Outputs {
         running
             .chain(leaving)
             .map(|(name, counters)| (name.to_string(), Arc::clone(counters)))
+    }
+
+    /// Gives the outputs of these destinations what another process could not write; returns those of no
+    /// output, with how many records they hold.
+    pub(super) fn take_over(&self, queues: Vec<(String, Vec<Block>)>) -> Vec<(String, usize)> {
+        let mut left = Vec::new();
+        for (destination, blocks) in queues {
+            let is_it = |running: &&Running| running.plan.destination.to_string() == destination;
+            let output = self.running.iter().find(is_it);
+            match output {
+                Some(output) => blocks
+                    .into_iter()
+                    .for_each(|mut block| output.inbox.force(&mut block)),
+                None => left.push((destination, blocks.iter().map(Block::len).sum())),
+            }
+        }
+        left
+    }
+
+    /// Ends all workers soon; returns what they could not write yet, by destination. The table must be
+    /// gone by then.
+    ///
+    /// # Errors
+    /// The destination of an output that hangs in a system call. It goes on, and a later one of the same
+    /// destination waits for it; what the others hold is returned as well.
+    pub(super) fn suspend(&mut self) -> (Suspended, Result<(), String>) {
+        let deadline = Instant::now() + SUSPEND_WITHIN;
+        let running = self.running.drain(..).map(|running| Leaving {
+            destination: running.plan.destination,
+            counters: running.counters,
+            stopper: running.inbox.stopper(),
+            worker: running.worker,
+            ended: running.ended,
+        });
+        let all: Vec<Leaving> = self.leaving.drain(..).chain(running).collect();
+        for output in &all {
+            output.stopper.suspend_by(deadline);
+        }
+        let patience = deadline + SUSPEND_GRACE;
+        let mut queues: Suspended = Vec::new();
+        let mut hangs = Ok(());
+        for output in all {
+            if output.ended.wait_until(patience) {
+                let blocks: Vec<Block> = output.stopper.take_kept();
+                let blocks: Vec<Block> = blocks.into_iter().filter(|one| !one.is_empty()).collect();
+                if !blocks.is_empty() {
+                    queues.push((output.destination.to_string(), blocks));
+                }
+            } else {
+                output.stopper.go_on();
+                hangs = Err(output.destination.to_string());
+                self.leaving.push(output);
+            }
+        }
+        (queues, hangs)
+    }
+
+    /// Whether some output tries in vain to write what it holds.
+    pub(super) fn are_in_trouble(&self) -> bool {
+        let running = self.running.iter().map(|output| output.inbox.stopper());
+        let leaving = self.leaving.iter().map(|old| old.stopper.clone());
+        running
+            .chain(leaving)
+            .any(|stopper| stopper.is_in_trouble())
+    }
+
+    /// Tells every output to be done by `deadline`; until then it goes on.
+    pub(super) fn hurry(&self, deadline: Instant) {
+        let running = self.running.iter().map(|output| output.inbox.stopper());
+        let leaving = self.leaving.iter().map(|old| old.stopper.clone());
+        running
+            .chain(leaving)
+            .for_each(|stopper| stopper.stop_by(deadline));
     }
 
     /// Lets every output write what it holds, until `deadline`. The table must be gone by then.

@@ -9,6 +9,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -109,6 +110,28 @@ impl PidFile {
         })
     }
 
+    /// Goes on with a pid file that another program of this process has locked and written.
+    ///
+    /// # Errors
+    /// If it is not locked by us, or not there any more.
+    pub fn resume(path: &Path, file: OwnedFd) -> io::Result<Self> {
+        let file = Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| io::Error::from(errno))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            alias: None,
+        })
+    }
+
+    /// A copy of its descriptor, which shares the lock.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
+    }
+
     /// Makes `alias`, in the same directory, a link to the pid file, unless something else is there.
     ///
     /// # Errors
@@ -157,6 +180,54 @@ impl Drop for PidFile {
             tracing::warn!("cannot remove {}: {}", self.path.display(), reason(&error));
         }
     }
+}
+
+/// The process that holds the pid file, by the number in it; `None` if nobody does.
+///
+/// # Errors
+/// If the file cannot be read, or holds no number.
+pub fn holder(path: &Path) -> io::Result<Option<u32>> {
+    let told = |error: &io::Error| format!("cannot read {}: {}", path.display(), reason(error));
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| io::Error::other(told(&error)))?,
+    };
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => Ok(None),
+        Err((file, _)) => number_in(file)
+            .map(Some)
+            .ok_or_else(|| io::Error::other(format!("{} holds no process id", path.display()))),
+    }
+}
+
+/// The path of a file beside the pid file: its name, a dot, and `what`.
+pub fn beside(pid_file: &Path, what: &str) -> PathBuf {
+    let mut path = pid_file.as_os_str().to_owned();
+    path.push(".");
+    path.push(what);
+    path.into()
+}
+
+/// Writes a file beside the pid file, in one piece; returns where.
+///
+/// # Errors
+/// If the directory does not let us write.
+pub fn write_beside(pid_file: &Path, what: &str, text: &str) -> io::Result<PathBuf> {
+    let path = beside(pid_file, what);
+    let temporary = beside(&path, "tmp");
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // create_new follows no link that somebody else put there.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    std::fs::rename(&temporary, &path)?;
+    Ok(path)
 }
 
 /// The name that inetutils, FreeBSD and OpenBSD use, beside the default pid file.

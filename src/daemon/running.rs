@@ -1,7 +1,9 @@
 //! A running daemon: its inputs, outputs and table, and the reload that changes them.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
@@ -10,9 +12,13 @@ use super::configuration;
 use super::console::Console;
 use super::control::{self, Control};
 use super::events::Event;
+use super::handover::State;
 use super::host::HostName;
-use super::inputs::{Common, Inputs, Opened};
-use super::outputs::Outputs;
+use super::inherited::Inherited;
+use super::inputs::{Common, Inputs, Left};
+use super::notify::Notifier;
+use super::opened::Opened;
+use super::outputs::{self, Outputs};
 use super::pid_file::PidFile;
 use super::plan::Plan;
 use super::statistics::Statistics;
@@ -25,14 +31,12 @@ use crate::input::internal::Internal;
 use crate::input::kmsg::Time;
 use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
+use crate::input::stream::Suspended;
 use crate::output::Surroundings;
 use crate::output::memory::Rings;
 use crate::report::counted;
 use crate::route::inbox::Change;
 use crate::route::{KernelProgram, Policy, RoutingTable};
-
-/// How long outputs may take at the end.
-const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// The inputs, the outputs, and the table between them.
 pub(super) struct Running {
@@ -46,18 +50,95 @@ pub(super) struct Running {
     control: Option<Control>,
     /// To be made loud again at the end.
     console: Option<Console>,
+    notifier: Notifier,
+}
+
+/// What there was before a start: sockets that a service manager opened, or all that another program, or we
+/// ourselves, left to go on with.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    inherited: Inherited,
+    connections: Vec<Suspended>,
+    queues: outputs::Suspended,
+    kernel: Option<u64>,
+    outputs: Outputs,
+    surroundings: Option<Surroundings>,
+}
+
+impl Before {
+    /// Whether there was another program before.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.inherited.is_resumed()
+    }
+
+    /// Sockets that a service manager opened.
+    pub(super) fn inherited(inherited: Inherited) -> Self {
+        Self {
+            inherited,
+            ..Self::default()
+        }
+    }
+
+    /// What another program left.
+    pub(super) fn of(state: State) -> Self {
+        Self {
+            inherited: Inherited::resumed(state.sockets),
+            connections: state.connections,
+            queues: state.queues,
+            kernel: state.kernel,
+            ..Self::default()
+        }
+    }
+}
+
+/// A daemon that has stopped, and can go on.
+pub(super) struct Stopped {
+    /// What another program needs to go on.
+    pub(super) state: State,
+    /// Why no other program may: this output hangs.
+    pub(super) hangs: Option<String>,
+    arguments: Arguments,
+    outputs: Outputs,
+    surroundings: Surroundings,
+}
+
+impl Stopped {
+    /// Goes on in this process.
+    pub(super) fn go_on(self) -> Result<Running, StartError> {
+        let before = Before {
+            outputs: self.outputs,
+            surroundings: Some(self.surroundings),
+            ..Before::of(self.state)
+        };
+        Running::start(self.arguments, before)
+    }
 }
 
 impl Running {
-    /// Loads the configuration, opens everything, and begins to receive.
-    pub(super) fn start(arguments: Arguments) -> Result<Self, StartError> {
+    /// Loads the configuration, opens everything, and begins to receive, with what there was before.
+    pub(super) fn start(arguments: Arguments, before: Before) -> Result<Self, StartError> {
+        let Before {
+            mut inherited,
+            connections,
+            queues,
+            kernel,
+            outputs,
+            surroundings,
+        } = before;
+        let notifier = Notifier::from_environment();
         let gate = AccessList::parse(&arguments.allowed_peers).map_err(StartError::Usage)?;
         let loaded = load_or_builtin(&arguments);
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
-        let opened = Opened::all(plan.listens.iter(), &plan.modes).map_err(StartError::Input)?;
+        let stands_in = !arguments.are_sockets_named;
+        let opened = Opened::all(plan.listens.iter(), &plan.modes, &mut inherited, stands_in)
+            .map_err(StartError::Input)?;
         let control = match arguments.control.as_deref().map(control::Bound::new) {
+            Some(Err(sentence)) if inherited.is_resumed() => {
+                tracing::error!("{sentence}");
+                None
+            }
             Some(Err(sentence)) => {
                 opened.into_iter().for_each(Opened::discard);
                 return Err(StartError::Input(sentence));
@@ -75,12 +156,12 @@ impl Running {
             );
             PeerNames::resolving(shortening).map_err(StartError::Runtime)?
         };
-        let surroundings = Surroundings {
+        let surroundings = surroundings.unwrap_or_else(|| Surroundings {
             compressor: Arc::default(),
             families: arguments.families(),
             rings: Rings::default(),
-        };
-        let mut outputs = Outputs::default();
+        });
+        let mut outputs = outputs;
         let table = outputs
             .follow(
                 &plan,
@@ -89,6 +170,12 @@ impl Running {
                 &surroundings,
             )
             .map_err(StartError::Runtime)?;
+        // Before anything new: what was queued comes first.
+        for (destination, records) in outputs.take_over(queues) {
+            tracing::error!(
+                "{destination}: {records} messages are lost: no rule names it any more"
+            );
+        }
         let live: Live = Arc::new(ArcSwap::from_pointee(table));
         let internal_counters = Arc::new(InputCounters::default());
         let internal = Internal::new(
@@ -100,17 +187,16 @@ impl Running {
             live: Arc::clone(&live),
             names,
             gate: Arc::new(gate),
+            notifier: notifier.clone(),
         });
-        for socket in opened {
-            inputs.start(socket).map_err(StartError::Runtime)?;
-        }
+        receive(&mut inputs, opened, connections, inherited, &plan).map_err(StartError::Runtime)?;
         if arguments.kernel_log {
             let time = if arguments.kernel_time {
                 Time::since_boot()
             } else {
                 Time::Reception
             };
-            inputs.start_kernel(arguments.kmsg_cache.clone(), time);
+            inputs.start_kernel(arguments.kmsg_cache.clone(), time, kernel);
         }
         let control = control
             .map(|bound| Control::start(bound, surroundings.rings.clone()))
@@ -133,6 +219,7 @@ impl Running {
             surroundings,
             control,
             console,
+            notifier,
         })
     }
 
@@ -154,12 +241,13 @@ impl Running {
             Event::Rotate => self.outputs.order(|| Change::Rotate),
             Event::HalfMark => self.live.load().watch(),
             Event::Mark => self.internal.mark(),
-            Event::Stop(_) => {}
+            Event::Upgrade | Event::Stop(_) => {}
         }
     }
 
     /// SIGHUP: goes over to the configuration as it is now, or changes nothing and says why.
     fn reload(&mut self, pid_file: &PidFile) {
+        self.notifier.reloading();
         match self.try_reload() {
             Ok(rules) => tracing::info!("configuration loaded again: {}", counted(rules, "rule")),
             Err(why) => {
@@ -172,6 +260,7 @@ impl Running {
         if let Err(error) = pid_file.touch() {
             tracing::warn!("cannot touch the pid file: {error}");
         }
+        self.notifier.ready();
     }
 
     fn try_reload(&mut self) -> Result<usize, String> {
@@ -197,7 +286,7 @@ impl Running {
             let serving = served.iter().position(|address| address == wanted);
             serving.map(|index| served.swap_remove(index)).is_none()
         });
-        let opened = Opened::all(fresh, &plan.modes)?;
+        let opened = Opened::all(fresh, &plan.modes, &mut Inherited::default(), false)?;
         let host = HostName::read();
         let policy = policy(&self.arguments, &host);
         let table = match self
@@ -243,6 +332,51 @@ impl Running {
         }
     }
 
+    /// Whether an output cannot write what it holds at present.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.outputs.are_in_trouble()
+    }
+
+    /// Tells the outputs that the end is near.
+    pub(super) fn hurry(&self, deadline: Instant) {
+        self.outputs.hurry(deadline);
+    }
+
+    /// Receives no more, and leaves what has arrived to whoever goes on. The counters are those of this end.
+    pub(super) fn suspend_inputs(&mut self) -> (Left, Statistics) {
+        let before = self.statistics();
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
+        let left = self.inputs.suspend();
+        if let Some(console) = self.console.take() {
+            console.restore();
+        }
+        (left, before)
+    }
+
+    /// Ends the outputs; what they could not write is left, too.
+    pub(super) fn suspend_outputs(self, left: Left, pid_file: Option<OwnedFd>) -> Stopped {
+        let mut outputs = self.outputs;
+        self.live.store(Arc::new(RoutingTable::empty()));
+        drop((self.internal, self.inputs));
+        let (queues, hangs) = outputs.suspend();
+        Stopped {
+            state: State {
+                sockets: left.sockets,
+                connections: left.connections,
+                queues,
+                kernel: left.kernel,
+                pid_file,
+                ..State::default()
+            },
+            hangs: hangs.err(),
+            arguments: self.arguments,
+            outputs,
+            surroundings: self.surroundings,
+        }
+    }
+
     /// Takes what has arrived, and receives no more. The counters are those of the end.
     pub(super) fn stop_inputs(&mut self) -> Statistics {
         let before = self.statistics();
@@ -258,8 +392,7 @@ impl Running {
 
     /// Writes what is queued; returns how many records were lost because that took too long. The counters
     /// are left in their file then, for nobody can be told any more.
-    pub(super) fn stop_outputs(mut self, statistics: &Statistics) -> u64 {
-        let deadline = Instant::now() + LAST_CALL;
+    pub(super) fn stop_outputs(mut self, statistics: &Statistics, deadline: Instant) -> u64 {
         // The last table goes, and with it the senders of every queue.
         self.live.store(Arc::new(RoutingTable::empty()));
         drop(self.internal);
@@ -272,6 +405,40 @@ impl Running {
         }
         lost
     }
+}
+
+/// Begins to receive on all sockets, and goes on with connections of before.
+fn receive(
+    inputs: &mut Inputs,
+    opened: Vec<Opened>,
+    connections: Vec<Suspended>,
+    inherited: Inherited,
+    plan: &Plan,
+) -> io::Result<()> {
+    for socket in opened {
+        inputs.start(socket)?;
+    }
+    for connection in connections {
+        inputs.resume(connection)?;
+    }
+    if inherited.is_resumed() {
+        // What the configuration no longer asks for is read to its end, as at a reload.
+        for unwanted in inherited.rest() {
+            inputs.start(Opened::passed(unwanted))?;
+        }
+        inputs.close_except(&plan.listens);
+        return Ok(());
+    }
+    for unwanted in inherited.rest() {
+        tracing::warn!(
+            "closing {} of the service manager: nothing asks for it",
+            unwanted.bound
+        );
+        if let Some(name) = unwanted.stored {
+            inputs.notifier().remove(&name);
+        }
+    }
+    Ok(())
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {

@@ -1,12 +1,11 @@
 //! The counters for readers: a JSON file, and a sentence for the log.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::pid_file;
 use crate::counters::{InputCounters, Loss, OutputCounters, Rejection};
 use crate::message::Flag;
 
@@ -109,24 +108,7 @@ impl Statistics {
     /// # Errors
     /// If the directory does not let us write.
     pub fn write(&self, pid_file: &Path) -> io::Result<PathBuf> {
-        let mut path = pid_file.as_os_str().to_owned();
-        path.push(".stats");
-        let path = PathBuf::from(path);
-        let mut temporary = path.clone().into_os_string();
-        temporary.push(".tmp");
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        // create_new follows no link that somebody else put there.
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&temporary)?;
-        file.write_all(self.json().as_bytes())?;
-        fs::rename(&temporary, &path)?;
-        Ok(path)
+        pid_file::write_beside(pid_file, "stats", &self.json())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -12,7 +12,19 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 #[derive(Debug)]
 pub struct Bell {
     event: EventFd,
-    stopping: AtomicBool,
+    call: AtomicU8,
+}
+
+/// What an input's thread is called to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(super) enum Call {
+    /// Go on.
+    None = 0,
+    /// Take what the kernel has queued already, and end.
+    Stop = 1,
+    /// End between two batches; what the kernel has queued is for whoever gets the socket.
+    Suspend = 2,
 }
 
 impl Bell {
@@ -24,7 +36,7 @@ impl Bell {
         let event = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
         Ok(Arc::new(Self {
             event,
-            stopping: AtomicBool::new(false),
+            call: AtomicU8::new(Call::None as u8),
         }))
     }
 
@@ -36,13 +48,23 @@ impl Bell {
 
     /// Asks the thread to take what the kernel has queued already, and to end.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.call.store(Call::Stop as u8, Ordering::Release);
         self.ring();
     }
 
-    /// Whether the thread was asked to end.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+    /// Asks the thread to end between two batches, and to leave the rest to whoever gets its socket.
+    pub fn suspend(&self) {
+        self.call.store(Call::Suspend as u8, Ordering::Release);
+        self.ring();
+    }
+
+    /// What the thread is called to do.
+    pub(super) fn call(&self) -> Call {
+        match self.call.load(Ordering::Acquire) {
+            1 => Call::Stop,
+            2 => Call::Suspend,
+            _ => Call::None,
+        }
     }
 
     /// Sleeps until `source` is readable or somebody rings.

@@ -3,7 +3,7 @@
 use std::cell::{RefCell, RefMut};
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::shard::{Peer, Shard, Tally};
-use super::stream::{Hub, Seat};
+use super::stream::{Closing, Hub, Seat, Suspended};
 use super::{MAX_MESSAGE, limited};
+use crate::config::ListenAddress;
 use crate::counters::{InputCounters, Rejection};
 use crate::frame::{FrameError, Framer, Last, Step};
 use crate::report::Seldom;
@@ -47,6 +48,14 @@ impl Socket {
         }
     }
 
+    /// Leaves the runtime.
+    fn into_descriptor(self) -> io::Result<OwnedFd> {
+        Ok(match self {
+            Self::Tcp(socket) => socket.into_std()?.into(),
+            Self::Unix(socket) => socket.into_std()?.into(),
+        })
+    }
+
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_read(buffer),
@@ -63,10 +72,13 @@ enum End {
     Broken(FrameError),
     /// A frame took too long.
     Stalled,
+    /// Another process goes on with it.
+    Suspended,
 }
 
 /// What the connections of one listener share.
 pub(super) struct Listening {
+    pub(super) address: Rc<ListenAddress>,
     pub(super) name: Rc<str>,
     pub(super) counters: Arc<InputCounters>,
     /// A peer that breaks one connection after the other must not fill the log with that.
@@ -104,12 +116,62 @@ impl Connection {
         }
     }
 
+    /// Goes on with a connection that [`Connection::suspend`] left.
+    pub(super) fn resume(
+        hub: Rc<Hub>,
+        socket: Socket,
+        suspended: Suspended,
+        listener: Listening,
+    ) -> Self {
+        let Suspended {
+            peer,
+            framer,
+            rest,
+            head,
+            age,
+            ..
+        } = suspended;
+        let peer = peer.map_or(Peer::Local, Peer::Remote);
+        Self {
+            framer,
+            rest,
+            head,
+            began: age.and_then(|age| Instant::now().checked_sub(age)),
+            ..Self::new(hub, socket, peer, listener)
+        }
+    }
+
+    /// Leaves it between two reads, for another process to go on with.
+    fn suspend(self) -> io::Result<Suspended> {
+        Ok(Suspended {
+            socket: self.socket.into_descriptor()?,
+            listener: (*self.listener.address).clone(),
+            peer: match self.peer {
+                Peer::Remote(address) => Some(address),
+                Peer::Local | Peer::Kernel => None,
+            },
+            framer: self.framer,
+            rest: self.rest,
+            head: self.head,
+            age: self.began.map(|began| began.elapsed()),
+        })
+    }
+
     /// Reads until the peer closes, breaks the rules, or we are asked to stop.
     pub(super) async fn run(mut self) {
         let end = self.read().await;
         let mut tally = Tally::default();
         match end {
             End::Closed => {}
+            End::Suspended => {
+                let hub = Rc::clone(&self.hub);
+                match self.suspend() {
+                    Ok(suspended) => hub.suspended.borrow_mut().push(suspended),
+                    Err(error) => tracing::error!("a connection cannot be handed over: {error}"),
+                }
+                hub.delivered.notify_one();
+                return;
+            }
             End::Stalled => self.complain(|| {
                 let seconds = FRAME_DEADLINE.as_secs();
                 format!("a frame was not finished in {seconds} s")
@@ -135,10 +197,14 @@ impl Connection {
     async fn read(&mut self) -> End {
         let mut stopping = self.hub.stopping.subscribe();
         loop {
-            let last_round = *stopping.borrow();
+            let closing = *stopping.borrow();
+            let last_round = closing == Closing::Stop;
+            if closing == Closing::Suspend {
+                return End::Suspended;
+            }
             if !last_round {
                 let deadline = self.began.map(|began| began + FRAME_DEADLINE);
-                let stopped = stopping.wait_for(|stopping| *stopping);
+                let stopped = stopping.wait_for(|closing| *closing != Closing::No);
                 tokio::select! {
                     ready = self.socket.readable() => if ready.is_err() { return End::Closed },
                     _ = stopped => continue,

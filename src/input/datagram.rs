@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg};
 
 use super::acl::{AccessList, Carrier};
-use super::bell::Bell;
+use super::bell::{Bell, Call};
 use super::denials::Denials;
 use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
@@ -74,10 +74,16 @@ pub enum Origin {
 
 impl Drain {
     /// Receives until the bell says stop, whatever happens: a socket that nobody reads hangs its senders.
-    pub fn run(mut self) {
+    ///
+    /// Returns the kernel's count of what it dropped on this socket, for whoever reads it next.
+    pub fn run(mut self) -> u32 {
         set_nice(URGENT);
         while catch_unwind(AssertUnwindSafe(|| self.drain())).is_err() {
             self.shard.hand_over_by_force();
+        }
+        match self.origin {
+            Origin::Local => 0,
+            Origin::Network { overflow, .. } => overflow.seen,
         }
     }
 
@@ -111,8 +117,13 @@ impl Drain {
                     tracing::debug!("receiving: {error}");
                 }
             }
-            if last_call.is_none() && self.bell.is_stopping() {
-                last_call = Some(Instant::now() + LAST_CALL);
+            match self.bell.call() {
+                Call::None => {}
+                Call::Stop => _ = last_call.get_or_insert_with(|| Instant::now() + LAST_CALL),
+                Call::Suspend => {
+                    self.shard.before_sleep();
+                    return;
+                }
             }
             if last_call.is_some_and(|end| Instant::now() >= end) {
                 self.shard.before_sleep();
@@ -204,11 +215,11 @@ pub struct Overflow {
 }
 
 impl Overflow {
-    /// Nothing dropped yet on the socket called `name`.
-    pub fn new(name: String) -> Self {
+    /// For the socket called `name`, whose drops up to the kernel's count `seen` are known.
+    pub fn new(name: String, seen: u32) -> Self {
         Self {
             name,
-            seen: 0,
+            seen,
             complaint: Seldom::default(),
         }
     }

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::bell::Bell;
+use super::bell::{Bell, Call};
 use super::fragments::Fragments;
 use super::kmsg::{KernelLog, KernelRecord, Step, Time};
 use super::shard::{Peer, Shard, Tally};
@@ -33,12 +33,13 @@ pub struct Reader {
 const BATCH: usize = 32;
 
 impl Reader {
-    /// Reads until the bell says stop, or the log cannot be read any more.
-    pub fn run(mut self) {
+    /// Reads until the bell says stop, or the log cannot be read any more; returns the number of the last
+    /// record.
+    pub fn run(mut self) -> Option<u64> {
         let mut buffer = vec![0; KernelLog::BUFFER];
         let mut line = Vec::new();
         loop {
-            let stopping = self.bell.is_stopping();
+            let stopping = self.bell.call() != Call::None;
             let Some(idle) = self.read(&mut buffer, &mut line, stopping) else {
                 break;
             };
@@ -57,9 +58,11 @@ impl Reader {
             }
         }
         self.shard.before_sleep();
+        let last = self.log.last();
         if let Err(error) = self.log.close() {
             tracing::warn!("cannot save the position in the kernel log: {error}");
         }
+        last
     }
 
     /// Takes some records; tells whether that was all, or `None` if reading fails for good.

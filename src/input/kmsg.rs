@@ -276,6 +276,20 @@ impl KernelLog {
         Ok(Step::Record { record, lost })
     }
 
+    /// The number of the last record that was read.
+    pub fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Goes on after this record, whatever the cache says: another process has read so far.
+    #[must_use]
+    pub fn after(self, last: Option<u64>) -> Self {
+        Self {
+            last: last.or(self.last),
+            ..self
+        }
+    }
+
     /// Saves the position if it changed and was not saved in the last seconds.
     ///
     /// # Errors

@@ -7,14 +7,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::RawFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -24,6 +24,7 @@ use super::connection::{Connection, Listening, Socket};
 use super::shard::{Peer, Shard};
 use crate::config::ListenAddress;
 use crate::counters::{InputCounters, Rejection};
+use crate::frame::Framer;
 use crate::report::Seldom;
 use crate::route::lanes::Which;
 
@@ -32,6 +33,9 @@ use crate::route::lanes::Which;
 const MAX_CONNECTIONS: usize = 10_000;
 const MAX_FROM_ONE: usize = 512;
 const MAX_LOCAL: usize = 4096;
+
+/// Connections that wait for an output when they are to be handed over get so long.
+const SUSPEND_WITHIN: Duration = Duration::from_secs(5);
 
 /// At the end, what the kernel has already is taken for this long at most.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -51,6 +55,25 @@ pub enum Listener {
     Unix(std::os::unix::net::UnixListener),
 }
 
+/// A connection between two reads, on its way to another process.
+#[derive(Debug)]
+pub struct Suspended {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// The configured address at which it was accepted.
+    pub listener: ListenAddress,
+    /// Who is at the other end; `None` on a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Where in its frames it is.
+    pub framer: Framer,
+    /// The unfinished frame.
+    pub rest: Vec<u8>,
+    /// What is kept of a frame over the limit.
+    pub head: Vec<u8>,
+    /// How long ago the unfinished frame began.
+    pub age: Option<Duration>,
+}
+
 /// What the thread of the streams is asked to do.
 #[derive(Debug)]
 pub enum Command {
@@ -63,15 +86,25 @@ pub enum Command {
         /// What this input has seen.
         counters: Arc<InputCounters>,
     },
+    /// Go on with a connection that another process accepted.
+    Resume {
+        /// The connection.
+        connection: Suspended,
+        /// Those of its listener.
+        counters: Arc<InputCounters>,
+    },
     /// Accept none here any more; connections stay.
     Close(ListenAddress),
     /// There is a new table: leave the old one.
     Follow,
     /// Take what has arrived, and end.
     Stop,
+    /// Leave every connection between two reads, and end.
+    Suspend,
 }
 
-/// Serves all streams until [`Command::Stop`], or until nobody can send commands any more.
+/// Serves all streams until [`Command::Stop`] or [`Command::Suspend`], or until nobody can send commands
+/// any more. Returns the connections that were suspended.
 ///
 /// # Errors
 /// If the runtime cannot be made.
@@ -79,7 +112,7 @@ pub fn run(
     shard: Shard,
     gate: Arc<AccessList>,
     mut commands: mpsc::Receiver<Command>,
-) -> io::Result<()> {
+) -> io::Result<Vec<Suspended>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -88,6 +121,7 @@ pub fn run(
     let control = async {
         let flusher = tokio::task::spawn_local(Rc::clone(&hub).flush());
         let mut listeners = HashMap::new();
+        let mut closing = Closing::Stop;
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Listen {
@@ -104,17 +138,36 @@ pub fn run(
                     }
                 }
                 Command::Follow => hub.shard.borrow_mut().begin(),
+                Command::Resume {
+                    connection,
+                    counters,
+                } => hub.resume(connection, counters),
                 Command::Stop => break,
+                Command::Suspend => {
+                    closing = Closing::Suspend;
+                    break;
+                }
             }
         }
         for listener in listeners.into_values() {
             listener.abort();
         }
-        hub.stop().await;
+        hub.close(closing).await;
         flusher.abort();
     };
     local.block_on(&runtime, control);
-    Ok(())
+    Ok(hub.suspended.take())
+}
+
+/// How connections are to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Closing {
+    /// Not yet.
+    No,
+    /// After what has arrived.
+    Stop,
+    /// At once: another process goes on with them.
+    Suspend,
 }
 
 /// What all connections share.
@@ -124,7 +177,8 @@ pub(super) struct Hub {
     gate: Arc<AccessList>,
     /// Told after each batch, so that blocks leave before the thread sleeps.
     pub(super) delivered: Notify,
-    pub(super) stopping: watch::Sender<bool>,
+    pub(super) stopping: watch::Sender<Closing>,
+    pub(super) suspended: RefCell<Vec<Suspended>>,
     /// Told when a connection has ended.
     left: Notify,
     /// A connection with this descriptor or a higher one is the last that is accepted for now: the rest
@@ -147,7 +201,8 @@ impl Hub {
             buffer: RefCell::new(Vec::new()),
             gate,
             delivered: Notify::new(),
-            stopping: watch::Sender::new(false),
+            stopping: watch::Sender::new(Closing::No),
+            suspended: RefCell::default(),
             left: Notify::new(),
             last_descriptor: last_descriptor(),
             connections: RefCell::default(),
@@ -179,15 +234,48 @@ impl Hub {
         }
     }
 
-    /// Lets every connection take what has arrived, for a second at most.
-    async fn stop(&self) {
-        self.stopping.send_replace(true);
-        let end = Instant::now() + LAST_CALL;
+    /// Lets every connection take what has arrived, for a second at most, or suspends it.
+    async fn close(&self, how: Closing) {
+        self.stopping.send_replace(how);
+        let patience = if how == Closing::Suspend {
+            SUSPEND_WITHIN
+        } else {
+            LAST_CALL
+        };
+        let end = Instant::now() + patience;
         while self.connections.borrow().in_all > 0 && Instant::now() < end {
             let next_look = Instant::now() + Duration::from_millis(1);
             _ = timeout_at(next_look.min(end), self.delivered.notified()).await;
         }
+        if how == Closing::Suspend {
+            self.hand_over(Which::All).await;
+        }
         self.shard.borrow_mut().hand_over_by_force();
+    }
+
+    fn resume(self: &Rc<Self>, connection: Suspended, counters: Arc<InputCounters>) {
+        let name = connection.listener.to_string();
+        let socket = connection.socket.try_clone().and_then(|socket| {
+            Ok(match connection.peer {
+                Some(_) => Socket::Tcp(TcpStream::from_std(socket.into())?),
+                None => Socket::Unix(UnixStream::from_std(socket.into())?),
+            })
+        });
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!("{name}: cannot go on with a connection: {error}");
+                return;
+            }
+        };
+        let listening = Listening {
+            address: Rc::new(connection.listener.clone()),
+            name: name.into(),
+            counters,
+            complaint: Rc::default(),
+        };
+        let connection = Connection::resume(Rc::clone(self), socket, connection, listening);
+        tokio::task::spawn_local(connection.run());
     }
 
     async fn serve(
@@ -204,6 +292,7 @@ impl Hub {
             }
         };
         let name: Rc<str> = address.to_string().into();
+        let address = Rc::new(address);
         let complaint = Rc::new(RefCell::new(Seldom::default()));
         loop {
             match listener.accept().await {
@@ -216,6 +305,7 @@ impl Hub {
                     }
                     let is_last = socket.descriptor() >= self.last_descriptor;
                     let listener = Listening {
+                        address: Rc::clone(&address),
                         name: Rc::clone(&name),
                         counters: Arc::clone(&counters),
                         complaint: Rc::clone(&complaint),

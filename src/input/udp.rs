@@ -30,10 +30,7 @@ pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
-    // The kernel doubles what is asked and says so; without the privilege it silently caps at rmem_max.
-    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-    }
+    prepare(&socket)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let bound: SockaddrStorage = getsockname(socket.as_raw_fd())?;
     report_short_buffer(&socket, address);
@@ -57,4 +54,16 @@ fn report_short_buffer(socket: &OwnedFd, address: SocketAddr) {
             RECEIVE_BUFFER >> 20
         );
     }
+}
+
+/// Gives a socket the largest receive buffer that we may have.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn prepare(socket: &OwnedFd) -> io::Result<()> {
+    // The kernel doubles what is asked and says so; without the privilege it silently caps at rmem_max.
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+    }
+    Ok(())
 }

@@ -25,11 +25,41 @@ pub struct Place {
 }
 
 impl Place {
+    /// The place of the socket that lies at `path`; `None` if none does.
+    pub fn at(path: &Path) -> Option<Self> {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        metadata.file_type().is_socket().then(|| Self {
+            path: path.to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    /// The place of a socket of this path, device and inode.
+    pub fn of(path: PathBuf, device: u64, inode: u64) -> Self {
+        Self {
+            path,
+            device,
+            inode,
+        }
+    }
+
+    /// Its path, device and inode.
+    pub fn parts(&self) -> (&Path, u64, u64) {
+        (&self.path, self.device, self.inode)
+    }
+
+    /// Whether the socket is still there.
+    pub fn is_kept(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode))
+    }
+
     /// Unlinks the socket, if what lies there is still the one that we put there.
     pub fn remove(&self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode));
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if self.is_kept()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
     }

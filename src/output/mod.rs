@@ -285,6 +285,19 @@ impl Sink {
         }
     }
 
+    /// After the end: takes back what counted as written and may not have arrived.
+    pub fn take_back(&mut self) -> Block {
+        match self {
+            Self::Forward(forward) => forward.take_back(),
+            Self::File(_)
+            | Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Memory(_) => Block::default(),
+        }
+    }
+
     /// Saves records that a failed sync may have lost; `None` where nothing is ever synced.
     pub fn salvage(&mut self, block: &Block) -> Option<io::Result<PathBuf>> {
         match self {
@@ -309,6 +322,15 @@ impl Ended {
         let (ended, told) = &*self.0;
         let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
         drop(told.wait_while(ended, |ended| !*ended));
+    }
+
+    /// Waits until it has, or until `deadline`; tells whether it has.
+    pub fn wait_until(&self, deadline: Instant) -> bool {
+        let (ended, told) = &*self.0;
+        let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let waited = told.wait_timeout_while(ended, patience, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Whether it has by now.

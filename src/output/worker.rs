@@ -26,6 +26,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Towards the end it is tried more often.
 const LAST_RETRIES: Duration = Duration::from_millis(500);
 
+/// At a hand-over to another process, a remote may take so long to acknowledge what it was sent; after
+/// that it is sent again.
+const HAND_OVER_WITHIN: Duration = Duration::from_millis(300);
+
 /// `sync=second`: how long a record may stay off the disk.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
@@ -92,10 +96,13 @@ impl Worker {
                 Next::Closed => break,
             }
         }
-        self.tell_repeats();
-        let untold = self.repeats.as_mut().map_or(0, Repeats::forget);
-        self.orders.lose(untold, Loss::Shutdown);
+        self.tell_last_repeats();
         self.sync_now();
+        if self.orders.is_suspending() {
+            self.sink.close(Instant::now() + HAND_OVER_WITHIN);
+            self.orders.keep_first(self.sink.take_back());
+            return;
+        }
         let deadline = self.orders.stop_by().or(self.ending);
         let unsure = self
             .sink
@@ -202,8 +209,10 @@ impl Worker {
         let mut dropped = false;
         while next < block.len() {
             if self.is_over() {
-                self.orders
-                    .lose(folded.inputs(next, block.len()), Loss::Shutdown);
+                if !self.orders.keep(block.rest(next)) {
+                    self.orders
+                        .lose(folded.inputs(next, block.len()), Loss::Shutdown);
+                }
                 return;
             }
             let Written { records, stopped } = self.sink.write(block, next);
@@ -325,6 +334,24 @@ impl Worker {
             }
             None => repeats.put_back(count),
         }
+    }
+
+    /// Tells it for the last time: now, or behind what is kept for another process.
+    fn tell_last_repeats(&mut self) {
+        if !self.orders.has_kept() {
+            self.tell_repeats();
+        }
+        let Some(repeats) = &mut self.repeats else {
+            return;
+        };
+        if self.orders.is_suspending() {
+            if let Some((block, _)) = repeats.flush(Instant::now()) {
+                self.orders.keep(block);
+            }
+            return;
+        }
+        let untold = repeats.forget();
+        self.orders.lose(untold, Loss::Shutdown);
     }
 
     /// Nothing else is taken before these records are on the disk, here or in a file beside.

@@ -85,6 +85,8 @@ struct State {
     closed: bool,
     ending_told: bool,
     stop_by: Option<Instant>,
+    /// What the worker could not write by then, if somebody else is to write it.
+    kept: Option<VecDeque<Block>>,
 }
 
 impl State {
@@ -178,6 +180,7 @@ pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbo
             closed: false,
             ending_told: false,
             stop_by: None,
+            kept: None,
         }),
         arrived: Condvar::new(),
         room: Condvar::new(),
@@ -321,6 +324,38 @@ impl Stopper {
         self.0.lock().stop_by = Some(deadline);
         self.0.arrived.notify_all();
     }
+
+    /// As [`Stopper::stop_by`], but what the worker cannot write until then is kept: see
+    /// [`Stopper::take_kept`].
+    pub fn suspend_by(&self, deadline: Instant) {
+        self.0.lock().kept.get_or_insert_default();
+        self.stop_by(deadline);
+    }
+
+    /// Takes back [`Stopper::suspend_by`]: the worker goes on.
+    pub fn go_on(&self) {
+        let mut state = self.0.lock();
+        (state.stop_by, state.ending_told) = (None, false);
+        let kept = state.kept.take().into_iter().flatten();
+        for block in kept.rev() {
+            state.memory += block.memory();
+            state.orders.push_front(Order::Write(block));
+        }
+        drop(state);
+        self.0.arrived.notify_all();
+    }
+
+    /// What a worker that was suspended and has ended could not write, in order.
+    pub fn take_kept(&self) -> Vec<Block> {
+        let kept = self.0.lock().kept.take();
+        kept.into_iter().flatten().collect()
+    }
+
+    /// Whether the worker tries in vain to write what is queued.
+    pub fn is_in_trouble(&self) -> bool {
+        let is_so = self.0.lock().trouble.is_some();
+        is_so && self.0.counters.queued() > 0
+    }
 }
 
 /// There was no room in the inbox.
@@ -426,6 +461,36 @@ impl Orders {
     /// When this output must be done, if it was asked to stop.
     pub fn stop_by(&self) -> Option<Instant> {
         self.0.lock().stop_by
+    }
+
+    /// Whether what cannot be written by the deadline is kept for another process.
+    pub fn is_suspending(&self) -> bool {
+        self.0.lock().kept.is_some()
+    }
+
+    /// Whether some of it was kept already.
+    pub fn has_kept(&self) -> bool {
+        let state = self.0.lock();
+        state.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+    }
+
+    /// Keeps these records for another process, behind those that were kept before; false if there is
+    /// none, so that they are lost.
+    pub fn keep(&self, block: Block) -> bool {
+        match &mut self.0.lock().kept {
+            Some(kept) => {
+                kept.push_back(block);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// As [`Orders::keep`], but before the others: these were taken first.
+    pub fn keep_first(&self, block: Block) {
+        if let Some(kept) = &mut self.0.lock().kept {
+            kept.push_front(block);
+        }
     }
 
     /// Gives an emptied block back for reuse.

@@ -5,6 +5,8 @@ use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 
+use crate::faults::load::Load;
+use crate::faults::restart::all_is_there;
 use crate::support::{Daemon, counted, wait_for};
 
 #[test]
@@ -275,5 +277,124 @@ fn the_pid_file_is_touched_when_a_reload_is_done() {
     wait_for("a touch", || {
         fs::metadata(&path).is_ok_and(|metadata| metadata.mtime() > 0)
     });
+    daemon.finish();
+}
+
+#[test]
+fn f29_a_hundred_reloads_under_load_lose_and_double_nothing() {
+    let configs = [
+        "user.*\t-{dir}/log\nuser.=debug\t{dir}/b\n",
+        "user.*\t-{dir}/log\nmail.*\t{dir}/c\nlisten unixgram://{dir}/more.sock\n",
+        "user.*\t-{dir}/log\t;mode=0644\nuser.err\t{dir}/d\t;rotate=4k:3\n",
+    ];
+    let daemon = Daemon::start(configs[0]);
+    let load = Load::of(&daemon).without_udp();
+    let running = load.start();
+    for round in 0..100 {
+        daemon.setup().configure(configs[round % configs.len()]);
+        assert!(daemon.reload().contains("configuration loaded again"));
+    }
+    let sent = running.stop();
+    all_is_there(&daemon, &load, &sent);
+    daemon.finish();
+}
+
+#[test]
+fn what_a_reload_does_not_change_keeps_its_descriptors() {
+    let daemon = Daemon::start("user.*\t{dir}/log\nmail.*\t{dir}/mail\n");
+    daemon.unix("<13>app: before");
+    daemon.unix("<22>app: before");
+    daemon.file("log").wait_for("before");
+    daemon.file("mail").wait_for("before");
+    let descriptors = || {
+        let directory = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it runs");
+        let links = directory.filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let target = fs::read_link(&path).ok()?.to_string_lossy().into_owned();
+            let ours = target.starts_with("socket:") || target.ends_with("/log");
+            ours.then_some((path, target))
+        });
+        links.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = descriptors();
+    assert!(before.len() > 4, "{before:?}");
+    daemon
+        .setup()
+        .configure("user.*\t{dir}/log\nkern.*\t{dir}/kern\n");
+    assert!(daemon.reload().contains("configuration loaded again"));
+    assert_eq!(descriptors(), before);
+    daemon.finish();
+}
+
+/// What is wrong, and where it is told.
+const BROKEN: &[(&str, &str)] = &[
+    ("*.inof\t{dir}/x", ":2:3: "),
+    ("nofacility.*\t{dir}/x", ":2:1: "),
+    ("nonsense", ":2:"),
+    ("user.*", ":2:"),
+    ("user.*\t-", ":2:"),
+    ("user.*\t{dir}/x y", ":2:"),
+    ("user.*\t{dir}/x ;mode=8", ":2:"),
+    ("user.*\t{dir}/x ;mode=4755", ":2:"),
+    ("user.*\t{dir}/x ;rotate=", ":2:"),
+    ("user.*\t{dir}/x ;rotate=10Q", ":2:"),
+    ("user.*\t{dir}/x ;nonsense=1", ":2:"),
+    ("user.*\t{dir}/x ;sync=sometimes", ":2:"),
+    ("user.*\t{dir}/x ;escape=maybe", ":2:"),
+    ("user.*\t@", ":2:"),
+    ("user.*\t@host:notaport", ":2:"),
+    ("user.*\t@host:70000", ":2:"),
+    ("user.*\t@[::1", ":2:"),
+    ("user.*\t@tls://host", ":2:"),
+    ("user.*\t|", ":2:"),
+    ("user.*\t@host ;mode=0600", ":2:"),
+    ("user.9\t{dir}/x", ":2:"),
+    ("user.=\t{dir}/x", ":2:"),
+    ("listen upd://:514", ":2:"),
+    ("listen udp://host:514", ":2:"),
+    ("listen unix://relative", ":2:"),
+    ("rotate_size 10Q", ":2:"),
+    ("rotate_count many", ":2:"),
+    ("secure_mode 7", ":2:"),
+    ("include {dir}/missing.conf", ":2:"),
+    ("include {dir}/broken.conf", "broken.conf:1:"),
+    (":msg, nonsense, \"x\"\nuser.*\t{dir}/x", ":2:"),
+    (":nothing, contains, \"x\"\nuser.*\t{dir}/x", ":2:"),
+    (":msg, contains, x\nuser.*\t{dir}/x", ":2:"),
+    ("module(load=\"imuxsock\")", ":2:"),
+    ("$ModLoad imuxsock", ":2:"),
+    ("source s_local { internal(); };", ":2:"),
+    ("if $msg contains 'x' then /var/log/x", ":2:"),
+];
+
+#[test]
+fn f29_every_broken_configuration_changes_nothing_and_is_told_by_its_line() {
+    let daemon = Daemon::start("user.*\t{dir}/log\n");
+    daemon.setup().write("broken.conf", "*.inof\t{dir}/x\n");
+    let load = Load::of(&daemon);
+    let running = load.start();
+    assert!(BROKEN.len() >= 30, "{}", BROKEN.len());
+    for (config, place) in BROKEN {
+        daemon
+            .setup()
+            .configure(&format!("user.*\t{{dir}}/new\n{config}\n"));
+        let heard = daemon.stderr().count();
+        let answer = daemon.reload();
+        assert!(
+            answer.contains("reload refused, nothing has changed"),
+            "{config}: {answer}"
+        );
+        let said = daemon.stderr().all().split_off(heard);
+        let told = said
+            .iter()
+            .any(|line| line.contains(".conf") && line.contains(place));
+        assert!(told, "{config}: {place} is not in {said:#?}");
+    }
+    let sent = running.stop();
+    all_is_there(&daemon, &load, &sent);
+    for name in ["new", "x"] {
+        assert!(!daemon.setup().path(name).exists(), "{name} was made");
+    }
+    daemon.setup().configure("user.*\t{dir}/log\n");
     daemon.finish();
 }

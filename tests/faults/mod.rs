@@ -4,5 +4,8 @@
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
 mod crash;
+pub(crate) mod load;
+pub(crate) mod restart;
 mod rotation;
 pub(crate) mod sequence;
+mod supervisor;

@@ -112,7 +112,7 @@ fn sent(place: Where, datagrams: &[Vec<u8>]) -> (OwnedFd, Origin) {
             let origin = Origin::Network {
                 gate: Arc::new(AccessList::parse(&[]).expect("an empty list")),
                 denials: Denials::new("udp".into()),
-                overflow: Overflow::new("udp".into()),
+                overflow: Overflow::new("udp".into(), 0),
             };
             (ours.into(), origin)
         }

@@ -162,6 +162,14 @@ impl Forward {
         }
     }
 
+    /// After [`Forward::close`]: the records that are not known to have arrived, to be sent again.
+    pub fn take_back(&mut self) -> Block {
+        match &mut self.link {
+            Link::Datagrams(_) => Block::default(),
+            Link::Stream(stream) => stream.take_back(),
+        }
+    }
+
     fn stop(&mut self, failure: &Failure) -> Stop {
         let target = &self.target;
         let (loss, sentence) = match failure {

@@ -22,6 +22,7 @@ use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use super::Failure;
 use super::target::Target;
 use crate::block::Block;
+use crate::message::{Message, Sender};
 use crate::sys::unacked_octets;
 
 /// How frames are told apart (RFC 6587 3.4).
@@ -130,6 +131,32 @@ impl Stream {
             tracing::debug!("{target} was gone before it was closed: {error}");
         }
         left
+    }
+
+    /// Takes the frames that are not acknowledged out of it again, as records.
+    pub(super) fn take_back(&mut self) -> Block {
+        let mut block = Block::default();
+        let pending = std::mem::take(&mut self.pending);
+        let mut start = 0;
+        for length in std::mem::take(&mut self.lengths) {
+            let frame = pending.get(start..start + length).unwrap_or_default();
+            start += length;
+            let record = match self.framing {
+                Framing::Counted => {
+                    let header = frame.iter().position(|octet| *octet == b' ');
+                    &frame[header.map_or(0, |at| at + 1)..]
+                }
+                Framing::Lines => frame.strip_suffix(b"\n").unwrap_or(frame),
+            };
+            // What is forwarded begins with its PRI.
+            let pri = Message::parse(record, Sender::Remote).pri();
+            block.push(pri, |out| {
+                out.extend_from_slice(record);
+                0
+            });
+        }
+        self.sent = 0;
+        block
     }
 
     /// Waits for an acknowledgement. There is no event for it but a broken connection.

@@ -20,6 +20,7 @@ pub(crate) struct Setup {
     listens: Vec<&'static str>,
     wrapper: Vec<String>,
     kernel_log: bool,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -32,6 +33,7 @@ impl Setup {
             listens: vec!["udp://127.0.0.1:0", "tcp://127.0.0.1:0"],
             wrapper: Vec::new(),
             kernel_log: false,
+            environment: Vec::new(),
         };
         setup.configure(config);
         setup
@@ -63,6 +65,12 @@ impl Setup {
     /// With the kernel's log, for a test that has a `/dev/kmsg` of its own. The console stays as it is.
     pub(crate) fn kernel_log(mut self) -> Self {
         self.kernel_log = true;
+        self
+    }
+
+    /// The environment beside ours.
+    pub(crate) fn environment(mut self, environment: Vec<(&'static str, String)>) -> Self {
+        self.environment = environment;
         self
     }
 
@@ -118,6 +126,7 @@ impl Setup {
         command
             .args(&self.arguments)
             .env("TZ", "UTC0")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path());
         command
             .stdin(Stdio::null())
