@@ -1,7 +1,7 @@
 //! Sizes: `512`, `100k`, `10M`, `1G`, and rotations: `SIZE[:COUNT]`, `:COUNT`.
 
-use super::Rotation;
 use super::piece::quoted;
+use super::{KeepFree, Rotation};
 
 /// How many rotated files are kept if nothing says (sysklogd).
 pub const DEFAULT_ROTATE_COUNT: u32 = 5;
@@ -73,6 +73,22 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
                 quoted(text)
             )
         })
+}
+
+/// Reads `5%` or a size.
+pub(super) fn keep_free(text: &str) -> Result<KeepFree, String> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return match size(text)? {
+            0 => Err("a size of 0 octets".to_owned()),
+            octets => Ok(KeepFree::Octets(octets)),
+        };
+    };
+    let digits = percent.bytes().all(|octet| octet.is_ascii_digit());
+    let number = percent.parse().ok();
+    let number = number.filter(|number| digits && (1..=99).contains(number));
+    number
+        .map(KeepFree::Percent)
+        .ok_or_else(|| format!("{} is not 1% to 99%", quoted(text)))
 }
 
 /// Reads a number of rotated files.

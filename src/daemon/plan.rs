@@ -193,6 +193,7 @@ impl Plan {
                 if matches!(rule.destination, Destination::File(_)) {
                     settings.rotation = settings.rotation.or(rotation);
                     settings.notify = config.settings.notify.clone().into();
+                    settings.keep_free = config.settings.keep_free;
                     if arguments.sync {
                         settings.sync = Sync::Durable;
                     }
