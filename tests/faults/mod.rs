@@ -4,4 +4,6 @@
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
 mod crash;
+mod disk;
+mod injection;
 pub(crate) mod sequence;
