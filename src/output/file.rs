@@ -69,13 +69,21 @@ struct Open {
     checked: Instant,
     /// The path names no file, since the new one could not be made: this one is all we have.
     adrift: bool,
-    /// The directory does not have its name for sure yet.
-    unnamed: bool,
-    /// It holds only what is retained to be written again: if its sync fails it is worth nothing.
-    is_spare: bool,
+    standing: Standing,
     /// Where it is among its rotated files, if it is rotated.
     series: Option<Arc<Series>>,
     rotate_after: Option<Instant>,
+}
+
+/// What is known of a file on the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    /// It was there before, or was synced with its name.
+    Named,
+    /// It is new: the directory on the disk may not have its name.
+    New,
+    /// It is new and holds only what is retained to be written again: worth nothing if its sync fails.
+    Spare,
 }
 
 /// A record of which only the beginning was written.
@@ -159,7 +167,7 @@ impl File {
             return Ok(());
         };
         sync_data(&open.file)?;
-        if open.unnamed {
+        if open.standing != Standing::Named {
             match &open.series {
                 Some(series) => series.place().sync()?,
                 None => Place::resolve(&self.path)
@@ -167,7 +175,7 @@ impl File {
                     .sync()?,
             }
         }
-        (open.unnamed, open.is_spare) = (false, false);
+        open.standing = Standing::Named;
         Ok(())
     }
 
@@ -178,7 +186,7 @@ impl File {
         if let Some(open) = self.open.take()
             && open.regular
         {
-            self.condemned = Some(Condemned::new(open.inode, open.is_spare));
+            self.condemned = Some(Condemned::new(open.inode, open.standing == Standing::Spare));
         }
     }
 
@@ -360,7 +368,12 @@ impl File {
                     let loss = match refusal {
                         // No inode is left for it, or no block for its directory.
                         Refusal::System(Errno::ENOSPC | Errno::EDQUOT) => Loss::NoSpace,
-                        _ => Loss::Io,
+                        Refusal::System(_)
+                        | Refusal::Directory(_)
+                        | Refusal::Link
+                        | Refusal::HardLinks(_)
+                        | Refusal::Foreign
+                        | Refusal::Kind(_) => Loss::Io,
                     };
                     return Err(later(format!("{verb} {path}: {refusal}"), loss));
                 }
@@ -376,7 +389,9 @@ impl File {
             condemned.set_aside(&self.path)?;
         }
         let mut open = self.open_path()?;
-        open.is_spare = open.unnamed && self.condemned.is_some();
+        if open.standing == Standing::New && self.condemned.is_some() {
+            open.standing = Standing::Spare;
+        }
         Ok(open)
     }
 
@@ -395,7 +410,7 @@ impl File {
                 && let Err(error) = sync_data(&open.file)
             {
                 self.unsure = Some(error);
-                self.condemned = Some(Condemned::new(open.inode, open.is_spare));
+                self.condemned = Some(Condemned::new(open.inode, open.standing == Standing::Spare));
             }
         }
     }
@@ -483,7 +498,9 @@ impl File {
         let is_rotated = regular && self.settings.rotation.is_some();
         let series = is_rotated.then(|| Series::at(place)).transpose()?;
         let mut open = Open::new(file, &stat, series);
-        open.unnamed = is_new;
+        if is_new {
+            open.standing = Standing::New;
+        }
         Ok(open)
     }
 
@@ -534,8 +551,7 @@ impl Open {
             inode: (stat.st_dev, stat.st_ino),
             checked: Instant::now(),
             adrift: false,
-            unnamed: false,
-            is_spare: false,
+            standing: Standing::Named,
             series,
             rotate_after: None,
         }

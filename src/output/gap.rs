@@ -4,9 +4,8 @@
 //! Nov 22 11:01:00 host syslogd[7]: dropped 124 messages here between 2026-11-22T11:00:00.…+00:00 and …: no space left
 //! ```
 //!
-//! It is a line of ours, as that of repeats: in no counter but that of octets, so that `enqueued = written
-//! + dropped + queued` stays exact, and each lost message is in one such line. The limit: users on
-//! terminals get none.
+//! It is a line of ours, as that of repeats: in no counter but that of octets, so that those of messages
+//! stay exact. Each lost message is in one such line. The limit: users on terminals get none.
 
 use std::time::SystemTime;
 

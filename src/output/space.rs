@@ -102,7 +102,9 @@ impl Space {
         }
         match self.step {
             Step::Nothing => 0,
-            step => block.retain(|pri| step.leaves_room_for(pri)),
+            step @ (Step::Debug | Step::Info | Step::AllButTheLast) => {
+                block.retain(|pri| step.leaves_room_for(pri))
+            }
         }
     }
 

@@ -259,7 +259,9 @@ impl Worker {
             self.orders.recycle(folded.block);
         } else if kept == 0 {
             let free = self.retained.keep(folded.block);
-            free.into_iter().for_each(|free| self.orders.recycle(free));
+            if let Some(free) = free {
+                self.orders.recycle(free);
+            }
         } else {
             let last = folded.block.len();
             self.retain(&folded.block, kept..last);
@@ -407,12 +409,12 @@ impl Worker {
             return;
         };
         let (was_written, stopped) = self.write_own(block, count);
-        let lost = match stopped {
-            Some(Stop::Drop(loss)) if !was_written => Some(loss),
+        let dropped = match stopped {
+            Some(Stop::Drop(why)) if !was_written => Some(why),
             Some(_) | None => None,
         };
-        match (lost, &mut self.repeats) {
-            (Some(loss), _) => self.orders.lose(count, loss),
+        match (dropped, &mut self.repeats) {
+            (Some(why), _) => self.orders.lose(count, why),
             (None, Some(repeats)) if !was_written => repeats.put_back(count),
             (None, _) => {}
         }

@@ -34,8 +34,11 @@ impl Gap {
     pub fn new(count: u64, why: Loss, at: SystemTime) -> Self {
         let mut lost = [0; Loss::COUNT];
         lost[why as usize] = count;
-        let (first, last) = (at, at);
-        Self { lost, first, last }
+        Self {
+            lost,
+            first: at,
+            last: at,
+        }
     }
 
     /// How many are missing.
@@ -58,12 +61,12 @@ impl Gap {
 impl fmt::Display for Gap {
     /// `dropped 12 messages here between … and …: no space left`; several causes have a number each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, last) = (rfc3339_stamp(self.first), rfc3339_stamp(self.last));
-        let (first, last) = (first.trim_end(), last.trim_end());
+        let (from, to) = (rfc3339_stamp(self.first), rfc3339_stamp(self.last));
+        let (from, to) = (from.trim_end(), to.trim_end());
         let count = self.count();
         write!(
             f,
-            "dropped {} here between {first} and {last}: ",
+            "dropped {} here between {from} and {to}: ",
             counted(count, "message")
         )?;
         let mut before = "";
