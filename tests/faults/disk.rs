@@ -190,7 +190,7 @@ fn f17_a_storm_of_interruptions_changes_nothing() {
 
 /// The lines of a log and of those that were set aside when a sync failed.
 fn with_unsynced(setup: &Setup, name: &str) -> (Vec<String>, usize) {
-    let unsynced: Vec<_> = (0..)
+    let unsynced: Vec<_> = (0..1000)
         .map(|number| setup.path(&format!("{name}.unsynced-{number}")))
         .take_while(|path| path.exists())
         .collect();
