@@ -182,6 +182,20 @@ impl Block {
         self.severities[severity as usize] > 0
     }
 
+    /// Removes the records that are not wanted; returns how many that were.
+    pub fn retain(&mut self, wanted: impl Fn(Pri) -> bool) -> usize {
+        if self.records.iter().all(|record| wanted(record.pri)) {
+            return 0;
+        }
+        let mut kept = Self::default();
+        for entry in self.iter().filter(|entry| wanted(entry.pri)) {
+            kept.octets.extend_from_slice(entry.octets);
+            kept.close(entry.pri, entry.octets.len() - entry.body.len());
+        }
+        let before = std::mem::replace(self, kept).len();
+        before - self.len()
+    }
+
     /// Removes records of this severity, the oldest first, until at least `room` octets are gone or none
     /// is left; returns how many records that were.
     pub fn shed(&mut self, severity: Severity, room: usize) -> usize {

@@ -54,11 +54,13 @@ pub enum Loss {
     Unresolved,
     /// The daemon had to stop before it could be written.
     Shutdown,
+    /// The disk has less free space than `keep_free` asks for, and others are more urgent.
+    Policy,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All of them, with the names that the statistics use.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::Full, "full"),
@@ -68,6 +70,7 @@ impl Loss {
         (Self::FifoFull, "fifo_full"),
         (Self::Unresolved, "unresolved"),
         (Self::Shutdown, "shutdown"),
+        (Self::Policy, "policy"),
     ];
 
     /// What the operator reads.
@@ -80,6 +83,7 @@ impl Loss {
             Self::FifoFull => "FIFO full",
             Self::Unresolved => "host name not found",
             Self::Shutdown => "not written before the end",
+            Self::Policy => "little space left (keep_free)",
         }
     }
 }
@@ -151,8 +155,12 @@ pub struct OutputCounters {
     pub enqueued: Counter,
     /// Records that the destination took. A folded repeat counts as written.
     pub written: Counter,
-    /// Octets that the destination took.
+    /// Octets that the destination took, those of our own lines included.
     pub octets: Counter,
+    /// Lines that a crash or a full disk had cut off, and that were ended before the next one.
+    pub torn_tails: Counter,
+    /// Lines that were written again, since a failed sync may have lost them. Not in `written`.
+    pub rewritten: Counter,
     dropped: [Counter; Loss::COUNT],
     queued: AtomicU64,
 }

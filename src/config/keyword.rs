@@ -9,7 +9,7 @@ use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
 use super::rotation::{self, RotationDecl};
 use super::selector::is_facility;
 use super::size;
-use super::{Compression, Escape, ListenAddress};
+use super::{Compression, Escape, KeepFree, ListenAddress};
 
 /// What a keyword line says.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,7 @@ pub(super) enum Keyword<'a> {
     UdpSize(usize),
     AllowNetConsole(bool),
     Escape(Escape),
+    KeepFree(KeepFree),
 }
 
 impl PartialEq for Piece<'_> {
@@ -119,6 +120,11 @@ fn keyword<'a>(
             "no" | "off" | "false" | "0" => Keyword::AllowNetConsole(false),
             other => return Err(bad_value(argument, name, other, &["yes", "no"])),
         },
+        "keep_free" => {
+            Keyword::KeepFree(size::keep_free(value).map_err(|message| {
+                bad(message, "write for example keep_free 5% or keep_free 500M")
+            })?)
+        }
         _ => Keyword::Escape(escape(argument)?),
     })
 }
@@ -212,7 +218,7 @@ fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
 }
 
 /// How a keyword line begins.
-pub(super) const KEYWORDS: [&str; 13] = [
+pub(super) const KEYWORDS: [&str; 14] = [
     "include",
     "listen",
     "rotate_size",
@@ -226,6 +232,7 @@ pub(super) const KEYWORDS: [&str; 13] = [
     "udp_size",
     "allow_net_console",
     "escape",
+    "keep_free",
 ];
 
 #[cfg(test)]
@@ -285,6 +292,11 @@ mod tests {
                 Keyword::Notify(PathBuf::from("/bin/true")),
             ),
             ("allow_net_console yes", Keyword::AllowNetConsole(true)),
+            ("keep_free 5%", Keyword::KeepFree(KeepFree::Percent(5))),
+            (
+                "keep_free=500M",
+                Keyword::KeepFree(KeepFree::Octets(500 << 20)),
+            ),
             ("escape lossless", Keyword::Escape(Escape::Lossless)),
             (
                 "include /etc/syslog.d/*.conf",
@@ -325,6 +337,11 @@ mod tests {
             ("secure_mode 3", "E105"),
             ("notify true", "E105"),
             ("udp_size 10", "E105"),
+            ("keep_free 0%", "E105"),
+            ("keep_free 100%", "E105"),
+            ("keep_free +5%", "E105"),
+            ("keep_free 0", "E105"),
+            ("keep_free much", "E105"),
             ("listen localhost", "E105"),
             ("incldue /x", "E105"),
             ("escape roman", "E103"),

@@ -312,6 +312,7 @@ impl<'a> Loader<'a> {
             Keyword::UdpSize(octets) => settings.udp_size = Some(octets),
             Keyword::AllowNetConsole(allowed) => settings.allow_net_console = allowed,
             Keyword::Escape(escape) => settings.escape = escape,
+            Keyword::KeepFree(free) => settings.keep_free = Some(free),
         }
     }
 

@@ -344,6 +344,8 @@ pub struct OutputSettings {
     pub sync: Sync,
     /// How many octets a memory buffer holds; 0 for everything else.
     pub capacity: usize,
+    /// How much of the disk is to stay free; for all files the same, from [`Settings::keep_free`].
+    pub keep_free: Option<KeepFree>,
     /// The form of the lines of its first rule: how the line that counts repeats looks.
     pub layout: Option<Layout>,
     /// The programs that are started with the log's path after each rotation; for all files the same,
@@ -419,6 +421,15 @@ pub enum Sync {
     Durable,
 }
 
+/// `keep_free`: how much of a file system the files that are written on it leave to others.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum KeepFree {
+    /// So many octets.
+    Octets(u64),
+    /// So many hundredths of the whole, 1 to 99.
+    Percent(u8),
+}
+
 /// A socket to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenDecl {
@@ -458,4 +469,6 @@ pub struct Settings {
     pub allow_net_console: bool,
     /// `escape …`: for rules that do not say.
     pub escape: Escape,
+    /// `keep_free 5%`: below this files give up messages, the least urgent first.
+    pub keep_free: Option<KeepFree>,
 }

@@ -1,5 +1,6 @@
 //! Sizes: `512`, `100k`, `10M`, `1G`, and numbers of files.
 
+use super::KeepFree;
 use super::piece::quoted;
 
 /// Reads a number of octets: digits, then nothing or one of `k`, `K`, `m`, `M`, `G`.
@@ -29,6 +30,22 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
                 quoted(text)
             )
         })
+}
+
+/// Reads `5%` or a size.
+pub(super) fn keep_free(text: &str) -> Result<KeepFree, String> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return match size(text)? {
+            0 => Err("a size of 0 octets".to_owned()),
+            octets => Ok(KeepFree::Octets(octets)),
+        };
+    };
+    let digits = percent.bytes().all(|octet| octet.is_ascii_digit());
+    let number = percent.parse().ok();
+    let number = number.filter(|number| digits && (1..=99).contains(number));
+    number
+        .map(KeepFree::Percent)
+        .ok_or_else(|| format!("{} is not 1% to 99%", quoted(text)))
 }
 
 /// Reads a number of rotated files.

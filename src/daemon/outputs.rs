@@ -10,6 +10,7 @@ use super::plan::{OutputPlan, Plan};
 use crate::block::Block;
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
+use crate::output::worker::RETAINED;
 use crate::output::{self, Ended, Sink, Surroundings};
 use crate::route::inbox::{self, Change, Inbox, Stopper};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
@@ -100,6 +101,8 @@ impl Outputs {
         let plans: Vec<&OutputPlan> = self.running.iter().map(|running| &running.plan).collect();
         let steps = reconcile(&plans, &plan.outputs);
         let limit = MEMORY / plan.outputs.len().max(1);
+        // A part is for what was written and is not on the disk yet.
+        let limit = limit / (RETAINED + 1) * RETAINED;
         let mut opened = Vec::new();
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
@@ -319,14 +322,8 @@ fn open(
     let (inbox, orders) = inbox::inbox(name.clone(), limit, Arc::clone(&counters));
     let limits = plan.limits.unwrap_or_default();
     let sink = Sink::open(&plan.destination, &plan.settings, limits, surroundings);
-    let (worker, ended) = output::spawn(
-        name,
-        sink,
-        orders,
-        plan.settings.sync,
-        plan.folding(),
-        before,
-    )?;
+    let (worker, ended) =
+        output::spawn(name, sink, orders, &plan.settings, plan.folding(), before)?;
     Ok(Running {
         plan: plan.clone(),
         inbox,

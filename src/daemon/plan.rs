@@ -194,6 +194,7 @@ impl Plan {
                     settings.rotation = settings.rotation.or(rotation);
                     settings.compression = settings.compression.or(config.settings.compression);
                     settings.notify = config.settings.notify.clone().into();
+                    settings.keep_free = config.settings.keep_free;
                     if arguments.sync {
                         settings.sync = Sync::Durable;
                     }

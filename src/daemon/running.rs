@@ -147,15 +147,7 @@ impl Running {
             None => None,
         };
         let host = HostName::read();
-        let names = if arguments.no_dns {
-            PeerNames::numeric()
-        } else {
-            let shortening = Shortening::new(
-                domains(&arguments, &host),
-                arguments.short_hosts.iter().map(String::as_str),
-            );
-            PeerNames::resolving(shortening).map_err(StartError::Runtime)?
-        };
+        let names = peer_names(&arguments, &host).map_err(StartError::Runtime)?;
         let surroundings = surroundings.unwrap_or_else(|| Surroundings {
             compressor: Arc::default(),
             families: arguments.families(),
@@ -496,6 +488,14 @@ fn policy(arguments: &Arguments, host: &HostName) -> Policy {
             KernelProgram::Kernel
         },
     }
+}
+
+fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
+    if arguments.no_dns {
+        return Ok(PeerNames::numeric());
+    }
+    let short_hosts = arguments.short_hosts.iter().map(String::as_str);
+    PeerNames::resolving(Shortening::new(domains(arguments, host), short_hosts))
 }
 
 /// The domains that hosts are shown without: those of the command line, and our own.

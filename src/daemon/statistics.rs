@@ -47,13 +47,15 @@ impl Statistics {
             _ = write!(
                 json,
                 "{comma}\n    {{\"name\": {}, \"enqueued\": {}, \"written\": {}, \"octets\": {}, \
-                 \"dropped\": {}, \"queued\": {}}}",
+                 \"dropped\": {}, \"queued\": {}, \"torn_tails\": {}, \"rewritten\": {}}}",
                 quoted(name),
                 counters.enqueued.get(),
                 counters.written.get(),
                 counters.octets.get(),
                 object(&dropped),
                 counters.queued(),
+                counters.torn_tails.get(),
+                counters.rewritten.get(),
             );
         }
         json.push_str("\n  ]\n}\n");

@@ -5,14 +5,17 @@
 //!               └─ no: reopen                             └─ no, or a new day: rotate
 //! ```
 //!
+//! A file whose sync failed is set aside, and never written again ([`super::aside`]).
+//!
 //! Devices such as `/dev/null` and `/dev/stdout` are files too, but never rotated (reliability S6).
-//! The limit: the check of the inode is made at a write; an idle file that was moved is noticed then.
+//! Whether the file was removed is asked at every write, whether the path leads elsewhere once a second.
+//! The limit: what is written at the very moment of a removal goes with the file.
 
 mod due;
 
 use std::ffi::OsString;
 use std::fs::File as Descriptor;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -24,10 +27,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{Group, User, write};
 
+use super::aside::Condemned;
 use super::compress::Compressor;
 use super::place::{Ownership, Place, Refusal, is_trusted, kind, kind_name};
 use super::rotate::Series;
 use super::schedule::Schedule;
+use super::space::Space;
 use super::{Stop, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
@@ -36,17 +41,12 @@ use crate::counters::Loss;
 /// How long a reopened or moved path may go unnoticed.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// A disk that is full is tried this often.
-const FULL_RETRY: Duration = Duration::from_secs(1);
-
-/// Failing files are tried after 1, 2, 4 … up to so many seconds.
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// A file that cannot be written is tried this often while records wait: one call, so that it works again
+/// within a second of the cure.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// After a rotation failed the file grows on for so long.
 const ROTATION_RETRY: Duration = Duration::from_secs(30);
-
-/// So many files of recovered records are made before somebody has to look.
-const SALVAGED: u32 = 1000;
 
 /// One file that messages are appended to.
 #[derive(Debug)]
@@ -56,9 +56,12 @@ pub struct File {
     compressor: Arc<Compressor>,
     schedule: Schedule,
     open: Option<Open>,
-    back_off: Duration,
     torn: Option<Torn>,
     torn_tails: u64,
+    /// A sync failed, and the worker was not told yet.
+    unsure: Option<io::Error>,
+    condemned: Option<Condemned>,
+    space: Space,
 }
 
 /// The file that is open.
@@ -70,8 +73,21 @@ struct Open {
     checked: Instant,
     /// The path names no file, since the new one could not be made: this one is all we have.
     adrift: bool,
+    standing: Standing,
+    /// Where it is among its rotated files, if it is rotated.
     series: Option<Arc<Series>>,
     rotate_after: Option<Instant>,
+}
+
+/// What is known of a file on the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    /// It was there before, or was synced with its name.
+    Named,
+    /// It is new: the directory on the disk may not have its name.
+    New,
+    /// It is new and holds only what is retained to be written again: worth nothing if its sync fails.
+    Spare,
 }
 
 /// A record of which only the beginning was written.
@@ -90,9 +106,11 @@ impl File {
             compressor,
             schedule: Schedule::default(),
             open: None,
-            back_off: Duration::ZERO,
             torn: None,
             torn_tails: 0,
+            unsure: None,
+            condemned: None,
+            space: Space::default(),
         }
     }
 
@@ -100,9 +118,20 @@ impl File {
     pub fn update(&mut self, settings: OutputSettings) {
         let changed = settings.rotation != self.settings.rotation;
         self.settings = settings;
-        if let (true, Some(open)) = (changed, &self.open) {
-            self.schedule
-                .open(self.settings.rotation, open.last_write());
+        if let Some(open) = &mut self.open {
+            if changed {
+                self.schedule
+                    .open(self.settings.rotation, open.last_write());
+            }
+            // A file that is rotated from now on needs its directory.
+            if self.settings.rotation.is_some()
+                && open.regular
+                && open.series.is_none()
+                && open.is_at(&self.path)
+            {
+                let place = Place::resolve(&self.path).ok();
+                open.series = place.and_then(|place| Series::at(place).ok());
+            }
         }
     }
 
@@ -113,7 +142,6 @@ impl File {
 
     /// Has the path looked at by the next write, however recently it was.
     pub fn reopen(&mut self) {
-        self.back_off = Duration::ZERO;
         if let Some(open) = &self.open
             && !open.is_at(&self.path)
         {
@@ -141,40 +169,72 @@ impl File {
         }
     }
 
-    /// Waits until what was written is on the disk.
+    /// Waits until what was written is on the disk, and the name of a new file too.
     ///
     /// # Errors
-    /// As fdatasync(2); pages may be lost then, and a second try would not tell.
+    /// As fdatasync(2); pages may be lost then, and a second try would not tell: to be followed by
+    /// [`condemn`](Self::condemn). Also if an earlier sync, before a rotation or a reopening, had failed.
     pub fn sync(&mut self) -> io::Result<()> {
-        match &self.open {
-            Some(open) if open.regular => open.file.sync_data(),
-            Some(_) | None => Ok(()),
+        if let Some(error) = self.unsure.take() {
+            return Err(error);
+        }
+        let Some(open) = self.open.as_mut().filter(|open| open.regular) else {
+            return Ok(());
+        };
+        sync_data(&open.file)?;
+        if open.standing != Standing::Named {
+            match &open.series {
+                Some(series) => series.place().sync()?,
+                None => Place::resolve(&self.path)
+                    .map_err(io::Error::other)?
+                    .sync()?,
+            }
+        }
+        open.standing = Standing::Named;
+        Ok(())
+    }
+
+    /// A sync has failed: what is open is never synced or written again (reliability 0.6). The next write
+    /// sets it aside as `log.unsynced-0` and so on, and begins a new file.
+    pub fn condemn(&mut self) {
+        (self.torn, self.unsure) = (None, None);
+        if let Some(open) = self.open.take()
+            && open.regular
+        {
+            self.condemned = Some(Condemned::new(open.inode, open.standing == Standing::Spare));
         }
     }
 
-    /// Puts records that a failed [`sync`](Self::sync) may have lost into a file beside this one, on the
-    /// disk when it returns: `log.recovered-0` and so on. A second fdatasync(2) would only pretend
-    /// (reliability 0.6, S7).
-    ///
-    /// # Errors
-    /// As open(2), write(2), and fdatasync(2).
-    pub fn salvage(&mut self, octets: &[u8]) -> io::Result<PathBuf> {
-        self.open = None;
-        self.torn = None;
-        let place = Place::resolve(&self.path).map_err(io::Error::other)?;
-        for number in 0..SALVAGED {
-            let mut name = place.name().to_owned();
-            name.push(format!(".recovered-{number}"));
-            let mut file: Descriptor = match place.create(&name, &self.ownership()) {
-                Err(Refusal::System(Errno::EEXIST)) => continue,
-                created => created.map_err(io::Error::other)?.into(),
-            };
-            file.write_all(octets)?;
-            file.sync_data()?;
-            place.sync()?;
-            return Ok(place.directory().join(name));
+    /// Whether what is open is a file on a disk.
+    pub fn is_regular(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.regular)
+    }
+
+    /// The record of which only a part was written is not offered again.
+    pub fn give_up(&mut self) {
+        if let Some(torn) = &mut self.torn {
+            // No file has this size, so that its line is ended before the next one.
+            torn.size = u64::MAX;
         }
-        Err(io::Error::other("too many recovered files"))
+    }
+
+    /// Takes the records out that there is no room for (`keep_free`); returns how many.
+    pub fn shed(&mut self, block: &mut Block) -> usize {
+        let (Some(keep_free), Some(open)) = (self.settings.keep_free, &self.open) else {
+            self.space = Space::default();
+            return 0;
+        };
+        if !open.regular {
+            return 0;
+        }
+        let series = open.series.as_deref();
+        self.space
+            .shed(keep_free, &open.file, series, &self.path, block)
+    }
+
+    /// Whether some records have no room at present.
+    pub fn is_shedding(&self) -> bool {
+        self.space.is_shedding()
     }
 
     /// Writes the records from number `from` on, as many as it can.
@@ -249,7 +309,6 @@ impl File {
             }
         }
         self.torn = None;
-        self.back_off = Duration::ZERO;
         *next = last;
         None
     }
@@ -285,24 +344,36 @@ impl File {
 
     /// The file, opened anew if need be; returns its size.
     fn ready(&mut self) -> Result<u64, Stop> {
-        if let Some(open) = &mut self.open
-            && open.checked.elapsed() >= CHECK
-        {
-            open.checked = Instant::now();
-            if !open.is_at(&self.path) {
-                if open.adrift {
-                    self.replace_adrift();
-                } else {
-                    self.close();
+        let mut size = None;
+        if let Some(open) = &mut self.open {
+            let meta = open.file.metadata().ok();
+            size = meta
+                .as_ref()
+                .filter(|_| open.regular)
+                .map(MetadataExt::size);
+            let is_removed = open.regular && meta.is_some_and(|meta| meta.nlink() == 0);
+            if is_removed || open.checked.elapsed() >= CHECK {
+                open.checked = Instant::now();
+                if !open.is_at(&self.path) {
+                    if open.adrift {
+                        self.replace_adrift();
+                    } else {
+                        self.close();
+                    }
+                    size = self.open.as_ref().and_then(Open::size);
                 }
             }
         }
+        if let Some(error) = self.unsure.take() {
+            return Err(Stop::Unsynced(error));
+        }
         if self.open.is_none() {
-            match self.open_path() {
+            match self.open_anew() {
                 Ok(open) => {
                     self.schedule
                         .open(self.settings.rotation, open.last_write());
                     self.open = Some(open);
+                    self.condemned = None;
                     self.recover();
                     self.end_line();
                 }
@@ -313,11 +384,34 @@ impl File {
                         "refused to open"
                     };
                     let path = self.path.display();
-                    return Err(self.later(format!("{verb} {path}: {refusal}"), Loss::Io));
+                    let loss = match refusal {
+                        // No inode is left for it, or no block for its directory.
+                        Refusal::System(Errno::ENOSPC | Errno::EDQUOT) => Loss::NoSpace,
+                        Refusal::System(_)
+                        | Refusal::Directory(_)
+                        | Refusal::Link
+                        | Refusal::HardLinks(_)
+                        | Refusal::Foreign
+                        | Refusal::Kind(_) => Loss::Io,
+                    };
+                    return Err(later(format!("{verb} {path}: {refusal}"), loss));
                 }
             }
+            size = self.open.as_ref().and_then(Open::size);
         }
-        Ok(self.open.as_ref().and_then(Open::size).unwrap_or(0))
+        Ok(size.unwrap_or(0))
+    }
+
+    /// Opens the path, but never a file whose sync failed: that is moved out of the way.
+    fn open_anew(&self) -> Result<Open, Refusal> {
+        if let Some(condemned) = &self.condemned {
+            condemned.set_aside(&self.path)?;
+        }
+        let mut open = self.open_path()?;
+        if open.standing == Standing::New && self.condemned.is_some() {
+            open.standing = Standing::Spare;
+        }
+        Ok(open)
     }
 
     fn replace_adrift(&mut self) {
@@ -332,10 +426,10 @@ impl File {
             self.torn = None;
             if self.settings.sync != Sync::None
                 && open.regular
-                && let Err(error) = open.file.sync_data()
+                && let Err(error) = sync_data(&open.file)
             {
-                let path = self.path.display();
-                tracing::error!("cannot sync what was {path}: {error}; its last lines may be lost");
+                self.unsure = Some(error);
+                self.condemned = Some(Condemned::new(open.inode, open.standing == Standing::Spare));
             }
         }
     }
@@ -343,24 +437,10 @@ impl File {
     fn fail(&mut self, errno: Errno) -> Stop {
         let sentence = format!("cannot write {}: {}", self.path.display(), errno.desc());
         if matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) {
-            return Stop::Retry {
-                after: FULL_RETRY,
-                loss: Loss::NoSpace,
-                sentence,
-            };
+            return later(sentence, Loss::NoSpace);
         }
-        self.open = None;
-        self.torn = None;
-        self.later(sentence, Loss::Io)
-    }
-
-    fn later(&mut self, sentence: String, loss: Loss) -> Stop {
-        self.back_off = (self.back_off * 2).clamp(Duration::from_secs(1), LONGEST_RETRY);
-        Stop::Retry {
-            after: self.back_off,
-            loss,
-            sentence,
-        }
+        self.close();
+        later(sentence, Loss::Io)
     }
 
     fn rotate_open(&mut self) {
@@ -371,8 +451,13 @@ impl File {
             return;
         };
         let path = self.path.display();
-        if let Err(error) = open.file.sync_data() {
-            tracing::warn!("cannot sync {path} before its rotation: {error}");
+        if self.settings.sync != Sync::None
+            && let Err(error) = sync_data(&open.file)
+        {
+            // Set aside instead, and its last lines written again.
+            self.condemn();
+            self.unsure = Some(error);
+            return;
         }
         match series.rotate(open.file.as_fd(), rotation.count) {
             Ok(file) => {
@@ -421,7 +506,7 @@ impl File {
             return Ok(Open::new(standard, &stat, None));
         }
         let place = Place::resolve(&self.path)?;
-        let (file, stat) = self.open_in(&place)?;
+        let (file, stat, is_new) = self.open_in(&place)?;
         let regular = kind(&stat) == SFlag::S_IFREG;
         if !regular && kind(&stat) != SFlag::S_IFCHR {
             return Err(Refusal::Kind(kind_name(&stat)));
@@ -434,26 +519,29 @@ impl File {
         }
         // It was for the opening only: a FIFO would have hung.
         fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
-        let series = regular.then(|| Series::at(place)).transpose()?;
-        Ok(Open::new(file, &stat, series))
+        let is_rotated = regular && self.settings.rotation.is_some();
+        let series = is_rotated.then(|| Series::at(place)).transpose()?;
+        let mut open = Open::new(file, &stat, series);
+        if is_new {
+            open.standing = Standing::New;
+        }
+        Ok(open)
     }
 
-    fn open_in(&self, place: &Place) -> Result<(OwnedFd, FileStat), Refusal> {
+    /// Opens or creates it; tells whether it is new.
+    fn open_in(&self, place: &Place) -> Result<(OwnedFd, FileStat, bool), Refusal> {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NONBLOCK;
         let name = place.name();
-        let file = match place.open(name, flags) {
+        let (file, is_new) = match place.open(name, flags) {
             Err(Refusal::System(Errno::ENOENT)) => match place.create(name, &self.ownership()) {
                 // Somebody was faster: then it is an existing file.
-                Err(Refusal::System(Errno::EEXIST)) => place.open(name, flags)?,
-                created => {
-                    place.sync().ok();
-                    created?
-                }
+                Err(Refusal::System(Errno::EEXIST)) => (place.open(name, flags)?, false),
+                created => (created?, true),
             },
-            opened => opened?,
+            opened => (opened?, false),
         };
         let stat = fstat(&file)?;
-        Ok((file, stat))
+        Ok((file, stat, is_new))
     }
 
     /// Whom a new file shall belong to: readable for group `adm`, where that exists (S6).
@@ -487,6 +575,7 @@ impl Open {
             inode: (stat.st_dev, stat.st_ino),
             checked: Instant::now(),
             adrift: false,
+            standing: Standing::Named,
             series,
             rotate_after: None,
         }
@@ -515,6 +604,22 @@ impl Open {
         let mut last = [0];
         readable.read_exact_at(&mut last, at).ok()?;
         Some(last[0])
+    }
+}
+
+/// fdatasync(2); a file system that has no such thing is content with what it has.
+fn sync_data(file: &Descriptor) -> io::Result<()> {
+    match file.sync_data() {
+        Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
+        synced => synced,
+    }
+}
+
+fn later(sentence: String, loss: Loss) -> Stop {
+    Stop::Retry {
+        after: RETRY,
+        loss,
+        sentence,
     }
 }
 

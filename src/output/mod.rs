@@ -2,36 +2,39 @@
 //!
 //! ```text
 //! let sink = Sink::open(&destination, &settings, &surroundings)?;
-//! let worker = output::spawn(name, sink, orders, settings.sync, folding)?;
+//! let worker = output::spawn(name, sink, orders, &settings, folding, before)?;
 //! ```
 //!
 //! A destination that cannot be opened is no error here: its worker tries again, and says so.
 
+pub mod aside;
 pub mod codec;
 pub mod command;
 pub mod compress;
 pub mod fifo;
 pub mod file;
 pub mod forward;
+pub mod gap;
 pub mod memory;
 mod pipe;
 pub mod place;
 pub mod repeat;
+pub mod retained;
 pub mod rotate;
 pub mod schedule;
+pub mod space;
 pub mod terminal;
 pub mod users;
 pub mod worker;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::block::Block;
 use crate::cli::Families;
-use crate::config::{Destination, OutputSettings, Sync};
+use crate::config::{Destination, OutputSettings};
 use crate::counters::Loss;
 use crate::route::inbox::Orders;
 
@@ -58,6 +61,8 @@ pub enum Stop {
     },
     /// This record is lost; go on with the next.
     Drop(Loss),
+    /// What was written since the last sync may be lost: write it again, then the rest.
+    Unsynced(io::Error),
 }
 
 /// What all outputs of a daemon share.
@@ -298,16 +303,94 @@ impl Sink {
         }
     }
 
-    /// Saves records that a failed sync may have lost; `None` where nothing is ever synced.
-    pub fn salvage(&mut self, block: &Block) -> Option<io::Result<PathBuf>> {
+    /// Whether it has a disk under it, so that a sync means something.
+    pub fn has_disk(&self) -> bool {
         match self {
-            Self::File(file) => Some(file.salvage(block.octets())),
+            Self::File(file) => file.is_regular(),
             Self::Fifo(_)
             | Self::Command(_)
             | Self::Terminal(_)
             | Self::Users(_)
             | Self::Forward(_)
-            | Self::Memory(_) => None,
+            | Self::Memory(_) => false,
+        }
+    }
+
+    /// A sync has failed: what is open is written no more, and the next write begins a new file.
+    pub fn condemn(&mut self) {
+        match self {
+            Self::File(file) => file.condemn(),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_)
+            | Self::Memory(_) => {}
+        }
+    }
+
+    /// The record that was refused is not offered again: whatever is written next is another one.
+    pub fn give_up(&mut self) {
+        match self {
+            Self::File(file) => file.give_up(),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_)
+            | Self::Memory(_) => {}
+        }
+    }
+
+    /// How often a line feed had to be added, since the last line of the file had none.
+    pub fn torn_tails(&self) -> u64 {
+        match self {
+            Self::File(file) => file.torn_tails(),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_)
+            | Self::Memory(_) => 0,
+        }
+    }
+
+    /// Takes the records out that `keep_free` leaves no room for; returns how many.
+    pub fn shed(&mut self, block: &mut Block) -> usize {
+        match self {
+            Self::File(file) => file.shed(block),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_)
+            | Self::Memory(_) => 0,
+        }
+    }
+
+    /// Whether `keep_free` takes records out at present.
+    pub fn is_shedding(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_shedding(),
+            Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Forward(_)
+            | Self::Memory(_) => false,
+        }
+    }
+
+    /// Whether its readers are told of gaps in line: all but users on terminals.
+    pub fn tells_gaps(&self) -> bool {
+        match self {
+            Self::File(_)
+            | Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Forward(_)
+            | Self::Memory(_) => true,
+            Self::Users(_) => false,
         }
     }
 }
@@ -356,11 +439,11 @@ pub fn spawn(
     name: String,
     sink: Sink,
     orders: Orders,
-    sync: Sync,
+    settings: &OutputSettings,
     folding: repeat::Folding,
     after: Option<Ended>,
 ) -> io::Result<(JoinHandle<()>, Ended)> {
-    let worker = worker::Worker::new(name, sink, orders, sync, folding);
+    let worker = worker::Worker::new(name, sink, orders, settings, folding);
     let ended = Ended::default();
     let tell = ended.clone();
     let work = move || {

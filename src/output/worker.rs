@@ -1,23 +1,29 @@
 //! The worker: one thread for each output, from its inbox to its sink.
 //!
 //! ```text
-//! next order ──► fold repeats ──► write ──► account ──► sync
-//!                                   │ Retry: hold, tell once, wait, again
-//!                                   └ Drop: count, go on
+//! next order ──► fold repeats ──► write ──► account ──► keep ──► sync ──► let go
+//!                                   │ Retry: hold, tell once, wait, again    │ failed: write again,
+//!                                   └ Drop: count, go on                     └ to a new file
 //! ```
 //!
 //! While it waits it obeys every order that is no message, and producers shed what does not fit. Its
 //! I/O errors never leave it. The limit: a write(2) that hangs in the kernel hangs this output alone.
 
+use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use super::repeat::{Folded, Folding, Repeats, Style};
-use super::{Sink, Stop, Written};
+use super::retained::Retained;
+use super::{Sink, Stop, Written, gap};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
-use crate::report::counted;
+use crate::format::Layout;
+use crate::report::{counted, reason};
 use crate::route::inbox::{Change, Next, Order, Orders, Pause};
 
 /// An output that no rule names any longer may try for so long to write what it holds.
@@ -33,8 +39,26 @@ const HAND_OVER_WITHIN: Duration = Duration::from_millis(300);
 /// `sync=second`: how long a record may stay off the disk.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
+/// `sync=durable`: how long the first record waits for others, so that one sync is for all of them.
+const GROUP_WITHIN: Duration = Duration::from_millis(5);
+
+/// `sync=durable`: so many octets wait for no others.
+const GROUP_OCTETS: usize = 256 * 1024;
+
+/// What the disk may not have yet takes the memory of the queue divided by this, beside the queue.
+pub const RETAINED: usize = 7;
+
+/// A disk that fails to sync is tried this often.
+const SYNC_RETRY: Duration = Duration::from_millis(250);
+
 /// How long a remote may take to acknowledge before a quiet forward looks again.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
+
+/// The lines that tell of gaps come no more often.
+const GAP_PAUSE: Duration = Duration::from_secs(1);
+
+/// A line that told of a gap was not taken: it is tried with records after this long.
+const GAP_RETRY: Duration = Duration::from_millis(100);
 
 /// One output at work.
 #[derive(Debug)]
@@ -43,16 +67,27 @@ pub struct Worker {
     sink: Sink,
     orders: Orders,
     sync: Sync,
+    layout: Layout,
     repeats: Option<Repeats>,
+    retained: Retained,
     unsynced_since: Option<Instant>,
     complaint: Option<String>,
+    /// When the readers may be told of a gap again.
+    gap_from: Option<Instant>,
+    torn_tails: u64,
     ending: Option<Instant>,
     settle_at: Option<Instant>,
 }
 
 impl Worker {
     /// Puts the parts together; [`run`](Self::run) does the work.
-    pub fn new(name: String, sink: Sink, orders: Orders, sync: Sync, folding: Folding) -> Self {
+    pub fn new(
+        name: String,
+        sink: Sink,
+        orders: Orders,
+        settings: &OutputSettings,
+        folding: Folding,
+    ) -> Self {
         let repeats = match folding {
             Folding::Off => None,
             Folding::On(style) => Some(Repeats::new(style, Instant::now())),
@@ -60,11 +95,15 @@ impl Worker {
         Self {
             name,
             sink,
-            orders,
-            sync,
+            sync: settings.sync,
+            layout: settings.layout.unwrap_or(Layout::Traditional),
             repeats,
+            retained: Retained::new(orders.limit() / RETAINED),
+            orders,
             unsynced_since: None,
             complaint: None,
+            gap_from: None,
+            torn_tails: 0,
             ending: None,
             settle_at: None,
         }
@@ -78,6 +117,7 @@ impl Worker {
             if let Some(repeats) = &mut self.repeats {
                 repeats.forget();
             }
+            self.sink.give_up();
             self.orders.lose_what_is_out();
         }
     }
@@ -97,6 +137,7 @@ impl Worker {
             }
         }
         self.tell_last_repeats();
+        self.tell_gap(false);
         self.sync_now();
         if self.orders.is_suspending() {
             self.sink.close(Instant::now() + HAND_OVER_WITHIN);
@@ -118,12 +159,31 @@ impl Worker {
 
     /// When it has to wake up although nothing came.
     fn alarm(&self) -> Option<Instant> {
-        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let repeats = self.repeats.as_ref().and_then(Repeats::due);
-        [sync, repeats, self.settle_at, self.sink.look_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let gap = self.gap_due();
+        let look = self.sink.look_at();
+        let all = [self.sync_due(), repeats, gap, self.settle_at, look];
+        all.into_iter().flatten().min()
+    }
+
+    /// When the disk must have what was written.
+    fn sync_due(&self) -> Option<Instant> {
+        let within = match self.sync {
+            Sync::Durable => GROUP_WITHIN,
+            Sync::Second | Sync::None => SYNC_WITHIN,
+        };
+        self.unsynced_since.map(|since| since + within)
+    }
+
+    /// When the readers are to be told of a gap although no record comes.
+    fn gap_due(&self) -> Option<Instant> {
+        let is_untold = self.orders.has_gap() && self.complaint.is_none() && self.can_tell_gaps();
+        let from = is_untold.then_some(self.gap_from?)?;
+        Some(from + GAP_PAUSE)
+    }
+
+    fn can_tell_gaps(&self) -> bool {
+        self.sink.tells_gaps() && !self.sink.is_shedding()
     }
 
     fn on_time(&mut self) {
@@ -132,7 +192,13 @@ impl Worker {
         if due(self.repeats.as_ref().and_then(Repeats::due)) {
             self.tell_repeats();
         }
-        if due(self.unsynced_since.map(|since| since + SYNC_WITHIN)) {
+        if due(self.gap_due()) {
+            self.tell_gap(true);
+        }
+        let is_enough = self.sync == Sync::Durable
+            && self.unsynced_since.is_some()
+            && (self.retained.is_filling() || self.retained.octets() >= GROUP_OCTETS);
+        if is_enough || due(self.sync_due()) {
             self.sync_now();
         }
         if due(self.sink.look_at()) {
@@ -149,7 +215,7 @@ impl Worker {
                     self.complain(&sentence, after, loss);
                     after
                 }
-                Some(Stop::Drop(_)) | None => SETTLE_AFTER,
+                Some(Stop::Drop(_) | Stop::Unsynced(_)) | None => SETTLE_AFTER,
             };
             self.settle_after(after);
         }
@@ -182,13 +248,16 @@ impl Worker {
 
     fn update(&mut self, settings: OutputSettings) {
         self.sync = settings.sync;
+        self.layout = settings.layout.unwrap_or(Layout::Traditional);
         if let Some(repeats) = &mut self.repeats {
             repeats.restyle(Style::of(settings.layout));
         }
         self.sink.update(settings);
     }
 
-    fn take(&mut self, block: Block) {
+    fn take(&mut self, mut block: Block) {
+        let shed = self.sink.shed(&mut block);
+        self.orders.lose(shed as u64, Loss::Policy);
         let folded = match &mut self.repeats {
             None => Folded {
                 block,
@@ -196,16 +265,31 @@ impl Worker {
             },
             Some(repeats) => repeats.fold(block, Instant::now()),
         };
-        self.write(&folded);
-        self.orders.recycle(folded.block);
+        let kept = self.write(&folded);
+        if self.unsynced_since.is_none() {
+            self.orders.recycle(folded.block);
+        } else if kept == 0 {
+            let free = self.retained.keep(folded.block);
+            if let Some(free) = free {
+                self.orders.recycle(free);
+            }
+        } else {
+            let last = folded.block.len();
+            self.retain(&folded.block, kept..last);
+            self.orders.recycle(folded.block);
+        }
+        if self.complaint.is_none() {
+            self.tell_gap(true);
+        }
         self.settle_after(SETTLE_AFTER);
         self.on_time();
     }
 
-    /// Writes all records, however long it takes, unless the end comes first.
-    fn write(&mut self, folded: &Folded) {
+    /// Writes all records, however long it takes, unless the end comes first. Returns how many of them are
+    /// retained already.
+    fn write(&mut self, folded: &Folded) -> usize {
         let block = &folded.block;
-        let mut next = 0;
+        let (mut next, mut kept) = (0, 0);
         let mut dropped = false;
         while next < block.len() {
             if self.is_over() {
@@ -213,17 +297,20 @@ impl Worker {
                     self.orders
                         .lose(folded.inputs(next, block.len()), Loss::Shutdown);
                 }
-                return;
+                self.sink.give_up();
+                self.retain(block, kept..next);
+                return block.len();
+            }
+            if self.orders.has_gap() && self.complaint.is_none() {
+                self.retain(block, kept..next);
+                kept = next;
+                self.tell_gap(true);
             }
             let Written { records, stopped } = self.sink.write(block, next);
             let to = next + records;
             if records > 0 {
                 let octets = block.start_of(to) - block.start_of(next);
-                let records = folded.inputs(next, to);
-                self.orders.counters().write(records, octets as u64);
-                if self.sync != Sync::None {
-                    self.unsynced_since.get_or_insert_with(Instant::now);
-                }
+                self.note_written(folded.inputs(next, to), octets);
                 self.settle_complaint();
             }
             next = to;
@@ -240,14 +327,20 @@ impl Worker {
                     dropped = true;
                     next += 1;
                 }
+                Some(Stop::Unsynced(error)) => {
+                    self.retain(block, kept..next);
+                    kept = next;
+                    self.write_again(&error);
+                }
                 Some(Stop::Retry {
                     after,
                     sentence,
                     loss,
                 }) => {
                     self.complain(&sentence, after, loss);
-                    if self.sync == Sync::Second {
-                        // The wait may be longer than that second.
+                    if self.sync_due().is_some_and(|due| due <= Instant::now()) {
+                        self.retain(block, kept..next);
+                        kept = next;
                         self.sync_now();
                     }
                     self.wait(after);
@@ -257,8 +350,25 @@ impl Worker {
         if !dropped && self.orders.is_empty() {
             self.orders.recovered();
         }
-        if self.sync == Sync::Durable {
-            self.sync_durably(block);
+        kept
+    }
+
+    /// Keeps copies of records that the disk may not have yet.
+    fn retain(&mut self, block: &Block, records: Range<usize>) {
+        if self.unsynced_since.is_some() {
+            self.retained.keep_some(block, records);
+        }
+    }
+
+    /// Counts what the sink took.
+    fn note_written(&mut self, records: u64, octets: usize) {
+        let counters = self.orders.counters();
+        counters.write(records, octets as u64);
+        let torn_tails = self.sink.torn_tails();
+        counters.torn_tails.add(torn_tails - self.torn_tails);
+        self.torn_tails = torn_tails;
+        if self.sync != Sync::None && self.unsynced_since.is_none() && self.sink.has_disk() {
+            self.unsynced_since = Some(Instant::now());
         }
     }
 
@@ -307,32 +417,19 @@ impl Worker {
     /// Writes how often the last message came again; what cannot be written now is told later.
     fn tell_repeats(&mut self) {
         let now = Instant::now();
-        let Some(repeats) = &mut self.repeats else {
+        let Some((block, count)) = self.repeats.as_mut().and_then(|repeats| repeats.flush(now))
+        else {
             return;
         };
-        let Some((block, count)) = repeats.flush(now) else {
-            return;
+        let (was_written, stopped) = self.write_own(block, count);
+        let dropped = match stopped {
+            Some(Stop::Drop(why)) if !was_written => Some(why),
+            Some(_) | None => None,
         };
-        let Written { records, stopped } = self.sink.write(&block, 0);
-        match stopped {
-            _ if records > 0 => {
-                self.orders
-                    .counters()
-                    .write(count, block.octets().len() as u64);
-                if self.sync != Sync::None {
-                    self.unsynced_since.get_or_insert(now);
-                }
-            }
-            Some(Stop::Drop(loss)) => self.orders.lose(count, loss),
-            Some(Stop::Retry {
-                after,
-                sentence,
-                loss,
-            }) => {
-                repeats.put_back(count);
-                self.complain(&sentence, after, loss);
-            }
-            None => repeats.put_back(count),
+        match (dropped, &mut self.repeats) {
+            (Some(why), _) => self.orders.lose(count, why),
+            (None, Some(repeats)) if !was_written => repeats.put_back(count),
+            (None, _) => {}
         }
     }
 
@@ -354,32 +451,153 @@ impl Worker {
         self.orders.lose(untold, Loss::Shutdown);
     }
 
-    /// Nothing else is taken before these records are on the disk, here or in a file beside.
-    fn sync_durably(&mut self, block: &Block) {
-        if self.unsynced_since.take().is_none() {
+    /// Writes how many messages are missing here, if readers were not told yet. Not more often than
+    /// [`GAP_PAUSE`], or at the end.
+    fn tell_gap(&mut self, paced: bool) {
+        if !self.orders.has_gap() || !self.can_tell_gaps() {
             return;
         }
-        let Err(error) = self.sink.sync() else { return };
-        let name = &self.name;
-        match self.sink.salvage(block) {
-            Some(Ok(path)) => {
-                let path = path.display();
-                tracing::error!("cannot sync {name}: {error}; its last records are in {path} too");
-            }
-            Some(Err(second)) => tracing::error!(
-                "cannot sync {name}: {error}, nor save its last records beside: {second}"
-            ),
-            None => {}
+        let now = Instant::now();
+        if paced && self.gap_from.is_some_and(|from| now < from) {
+            return;
+        }
+        let Some(gap) = self.orders.take_gap() else {
+            return;
+        };
+        let (was_written, _) = self.write_own(gap::line(&gap, self.layout), 0);
+        self.gap_from = Some(now + if was_written { GAP_PAUSE } else { GAP_RETRY });
+        if !was_written {
+            self.orders.put_back(&gap);
         }
     }
 
-    fn sync_now(&mut self) {
-        if self.unsynced_since.take().is_some()
-            && let Err(error) = self.sink.sync()
-        {
-            let name = &self.name;
-            tracing::error!("cannot sync {name}: {error}; what was written last may be lost");
+    /// Writes one line of ours that stands for so many records; tells whether it was taken.
+    fn write_own(&mut self, block: Block, records: u64) -> (bool, Option<Stop>) {
+        let Written {
+            records: taken,
+            stopped,
+        } = self.sink.write(&block, 0);
+        if taken > 0 {
+            self.note_written(records, block.octets().len());
+            if self.unsynced_since.is_some() {
+                self.retained.keep(block);
+            }
+        } else {
+            self.sink.give_up();
         }
+        match stopped {
+            Some(Stop::Retry {
+                after,
+                ref sentence,
+                loss,
+            }) => self.complain(sentence, after, loss),
+            Some(Stop::Unsynced(error)) => {
+                self.write_again(&error);
+                return (taken > 0, None);
+            }
+            Some(Stop::Drop(_)) | None => {}
+        }
+        (taken > 0, stopped)
+    }
+
+    /// Waits until the disk has what was written, here or in a new file.
+    fn sync_now(&mut self) {
+        if self.unsynced_since.take().is_none() {
+            return;
+        }
+        match self.sink.sync() {
+            Ok(()) => self.let_go(),
+            Err(error) => self.write_again(&error),
+        }
+    }
+
+    fn let_go(&mut self) {
+        for mut block in self.retained.take() {
+            block.clear();
+            self.orders.recycle(block);
+        }
+    }
+
+    /// Writes to a new file what a failed sync may have lost; nothing else is taken before the disk has it.
+    /// A second sync of the same file would only pretend (reliability 0.6, S7).
+    fn write_again(&mut self, error: &io::Error) {
+        let (kept, gone) = (self.retained.lines(), self.retained.let_go());
+        tracing::error!(
+            "cannot sync {}: {}; its last {kept} lines are written again to a new file{}",
+            self.name,
+            reason(error),
+            match gone {
+                0 => String::new(),
+                gone => format!(", and {gone} before them may be lost"),
+            }
+        );
+        let blocks: Vec<Block> = self.retained.take().into();
+        loop {
+            self.sink.condemn();
+            self.unsynced_since = None;
+            let Err(error) = self.offer_again(&blocks).and_then(|()| self.sink.sync()) else {
+                break;
+            };
+            if self.is_over() {
+                tracing::error!(
+                    "{}: {kept} lines that count as written may not be on the disk",
+                    self.name
+                );
+                return;
+            }
+            let name = &self.name;
+            let sentence = format!("cannot sync {name}: {}", reason(&error));
+            self.complain(&sentence, SYNC_RETRY, loss_of(&error));
+            self.wait(SYNC_RETRY);
+        }
+        self.orders.counters().rewritten.add(kept as u64);
+        self.settle_complaint();
+        for block in blocks {
+            self.orders.recycle(block);
+        }
+    }
+
+    /// Offers each block once from its beginning, waiting as long as it must.
+    ///
+    /// # Errors
+    /// If what was taken may be lost again, or the end came before all of it was taken.
+    fn offer_again(&mut self, blocks: &[Block]) -> io::Result<()> {
+        for block in blocks {
+            let mut next = 0;
+            while next < block.len() {
+                if self.is_over() {
+                    self.sink.give_up();
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                let Written { records, stopped } = self.sink.write(block, next);
+                next += records;
+                match stopped {
+                    None => {}
+                    // Only what has a disk is ever written again, and that never drops.
+                    Some(Stop::Drop(_)) => next += 1,
+                    Some(Stop::Unsynced(error)) => return Err(error),
+                    Some(Stop::Retry {
+                        after,
+                        sentence,
+                        loss,
+                    }) => {
+                        self.complain(&sentence, after, loss);
+                        self.wait(after);
+                    }
+                }
+            }
+            let octets = block.octets().len() as u64;
+            self.orders.counters().write(0, octets);
+        }
+        Ok(())
+    }
+}
+
+/// What is lost while a sync fails is lost for this reason.
+fn loss_of(error: &io::Error) -> Loss {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOSPC | Errno::EDQUOT) => Loss::NoSpace,
+        Some(_) | None => Loss::Io,
     }
 }
 

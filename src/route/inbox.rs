@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::loss::LossLog;
+use super::loss::{Gap, LossLog};
 use crate::block::Block;
 use crate::config::OutputSettings;
 use crate::counters::{Loss, OutputCounters};
@@ -530,6 +530,26 @@ impl Orders {
             self.0.counters.queued().saturating_sub(waiting.sum()),
             Loss::Io,
         );
+    }
+
+    /// Whether readers of the output were not told of all that it lost.
+    pub fn has_gap(&self) -> bool {
+        self.0.losses.has_gap()
+    }
+
+    /// What its readers were not told yet.
+    pub fn take_gap(&self) -> Option<Gap> {
+        self.0.losses.take_gap()
+    }
+
+    /// The gap that was taken could not be told.
+    pub fn put_back(&self, gap: &Gap) {
+        self.0.losses.put_back(gap);
+    }
+
+    /// How many octets of memory the queue takes at most.
+    pub fn limit(&self) -> usize {
+        self.0.limit
     }
 
     /// Tells the operator what was lost since the last word about it, now that writing works again.

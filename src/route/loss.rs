@@ -1,20 +1,100 @@
-//! What is said about losses: one line when they begin, one a minute while they last, and one with the
-//! exact count when they end.
+//! What is said about losses.
+//!
+//! ```text
+//! to our own log          one line when they begin, one a minute while they last, one when they end
+//! in the output itself    a line where they are missing, as soon as it takes lines again ([`Gap`])
+//! ```
+//!
+//! Either counts each lost message once.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::counters::Loss;
+use crate::format::rfc3339_stamp;
 use crate::report::counted;
 
 /// How often an ongoing loss is mentioned.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The losses of one output, as far as the operator was told.
+/// Messages that an output lost, and when: what its readers are told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Gap {
+    lost: [u64; Loss::COUNT],
+    /// When the first was dropped.
+    first: SystemTime,
+    /// When the last was dropped.
+    last: SystemTime,
+}
+
+impl Gap {
+    /// `count` messages, dropped at one moment.
+    pub fn new(count: u64, why: Loss, at: SystemTime) -> Self {
+        let mut lost = [0; Loss::COUNT];
+        lost[why as usize] = count;
+        Self {
+            lost,
+            first: at,
+            last: at,
+        }
+    }
+
+    /// How many are missing.
+    pub fn count(&self) -> u64 {
+        self.lost.iter().sum()
+    }
+
+    /// Both as one.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (own, others) in self.lost.iter_mut().zip(other.lost) {
+            *own += others;
+        }
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self
+    }
+}
+
+impl fmt::Display for Gap {
+    /// `dropped 12 messages here between … and …: no space left`; several causes have a number each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = (rfc3339_stamp(self.first), rfc3339_stamp(self.last));
+        let (from, to) = (from.trim_end(), to.trim_end());
+        let count = self.count();
+        write!(
+            f,
+            "dropped {} here between {from} and {to}: ",
+            counted(count, "message")
+        )?;
+        let mut before = "";
+        for (why, _) in Loss::ALL {
+            match self.lost[why as usize] {
+                0 => continue,
+                lost if lost == count => f.write_str(why.sentence())?,
+                lost => write!(f, "{before}{} ({lost})", why.sentence())?,
+            }
+            before = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// The losses of one output, as far as the operator and its readers were told.
 #[derive(Debug)]
 pub(super) struct LossLog {
     name: String,
-    state: Mutex<Option<Losing>>,
+    state: Mutex<State>,
+    /// Whether there is a gap to tell: asked for each block.
+    has_gap: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    losing: Option<Losing>,
+    gap: Option<Gap>,
 }
 
 #[derive(Debug)]
@@ -30,7 +110,8 @@ impl LossLog {
     pub(super) fn new(name: String) -> Self {
         Self {
             name,
-            state: Mutex::new(None),
+            state: Mutex::default(),
+            has_gap: AtomicBool::new(false),
         }
     }
 
@@ -39,14 +120,22 @@ impl LossLog {
         if count == 0 {
             return;
         }
+        // What the end of the daemon loses nobody can be told here.
+        if why != Loss::Shutdown {
+            self.put_back(&Gap::new(count, why, SystemTime::now()));
+        }
         let now = Instant::now();
         let name = &self.name;
         let reason = why.sentence();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(losing) = state.as_mut() else {
+        let losing = &mut self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .losing;
+        let Some(losing) = losing else {
             let dropped = counted(count, "message");
             tracing::warn!("dropped {dropped} for {name}: {reason}; more are counted");
-            *state = Some(Losing {
+            *losing = Some(Losing {
                 since: now,
                 why,
                 in_all: count,
@@ -68,10 +157,32 @@ impl LossLog {
         }
     }
 
+    /// Whether the readers of the output have to be told something.
+    pub(super) fn has_gap(&self) -> bool {
+        self.has_gap.load(Relaxed)
+    }
+
+    /// What the readers were not told yet; who takes it tells them.
+    pub(super) fn take_gap(&self) -> Option<Gap> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_gap.store(false, Relaxed);
+        state.gap.take()
+    }
+
+    /// It could not be told after all.
+    pub(super) fn put_back(&self, gap: &Gap) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.gap = Some(match state.gap.take() {
+            Some(before) => before.and(gap),
+            None => gap.clone(),
+        });
+        self.has_gap.store(true, Relaxed);
+    }
+
     /// The output works again: says how much was lost in all, if anything was.
     pub(super) fn recovered(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(losing) = state.take()
+        if let Some(losing) = state.losing.take()
             && losing.untold > 0
         {
             tracing::warn!(
@@ -82,5 +193,35 @@ impl LossLog {
                 losing.why.sentence(),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s1_a_gap_is_told_once_with_its_causes_and_its_time() {
+        let log = LossLog::new("x".to_owned());
+        log.note(3, Loss::NoSpace);
+        log.note(1, Loss::Shutdown);
+        assert!(log.has_gap());
+        let gap = log.take_gap().expect("there is one");
+        assert_eq!((gap.count(), log.take_gap()), (3, None));
+        assert!(!log.has_gap());
+        let text = gap.to_string();
+        assert!(
+            text.starts_with("dropped 3 messages here between "),
+            "{text}"
+        );
+        assert!(text.ends_with(": no space left"), "{text}");
+        log.put_back(&gap);
+        log.note(4, Loss::Full);
+        let gap = log.take_gap().expect("both").to_string();
+        assert!(gap.starts_with("dropped 7 messages here between "), "{gap}");
+        assert!(
+            gap.ends_with(": queue full (4), no space left (3)"),
+            "{gap}"
+        );
     }
 }

@@ -11,7 +11,7 @@ pub mod filter;
 pub mod inbox;
 mod index;
 pub mod lanes;
-mod loss;
+pub mod loss;
 
 use std::sync::Arc;
 

@@ -4,6 +4,8 @@
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
 mod crash;
+mod disk;
+mod injection;
 pub(crate) mod load;
 pub(crate) mod restart;
 mod rotation;

@@ -148,31 +148,25 @@ fn s6_a_short_write_is_finished_only_if_nobody_wrote_meanwhile() {
 }
 
 #[test]
-fn s6_no_space_is_retried_every_second() {
-    let mut file = file(Path::new("/dev/full"), OutputSettings::default());
-    for _ in 0..3 {
-        let written = file.write(&block(&["a\n"]), 0);
-        assert_eq!(written.records, 0);
-        assert!(
-            matches!(
-                &written.stopped,
-                Some(Stop::Retry { after, loss: Loss::NoSpace, .. }) if *after == FULL_RETRY
-            ),
-            "{written:?}"
-        );
-    }
-}
-
-#[test]
-fn open_errors_are_retried_ever_more_slowly() {
-    let mut file = file(Path::new("/nonexistent/log"), OutputSettings::default());
-    let mut waits = Vec::new();
-    for _ in 0..7 {
-        if let Some(Stop::Retry { after, .. }) = file.write(&block(&["a\n"]), 0).stopped {
-            waits.push(after.as_secs());
+fn s6_whatever_fails_is_tried_again_within_a_second() {
+    for (path, want) in [
+        ("/dev/full", Loss::NoSpace),
+        ("/nonexistent/log", Loss::Io),
+        ("/proc/log", Loss::Io),
+    ] {
+        let mut file = file(Path::new(path), OutputSettings::default());
+        for _ in 0..7 {
+            let written = file.write(&block(&["a\n"]), 0);
+            assert_eq!(written.records, 0, "{path}");
+            assert!(
+                matches!(
+                    &written.stopped,
+                    Some(Stop::Retry { after, loss, .. }) if *after == RETRY && *loss == want
+                ),
+                "{path}: {written:?}"
+            );
         }
     }
-    assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
 }
 
 #[test]
@@ -195,12 +189,23 @@ fn a_moved_file_is_left_when_asked_and_a_truncated_one_has_no_hole() {
 }
 
 #[test]
-fn a_forgotten_sighup_is_noticed_after_a_second() {
+fn s6_a_removed_file_is_noticed_by_the_next_write() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("log");
     let mut file = file(&path, OutputSettings::default());
     file.write(&block(&["a\n"]), 0);
     fs::remove_file(&path).expect("removed");
+    file.write(&block(&["b\n"]), 0);
+    assert_eq!(fs::read(&path).expect("a file"), b"b\n");
+}
+
+#[test]
+fn a_forgotten_sighup_is_noticed_after_a_second() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let mut file = file(&path, OutputSettings::default());
+    file.write(&block(&["a\n"]), 0);
+    fs::rename(&path, dir.path().join("moved")).expect("moved");
     let open = file.open.as_mut().expect("it is open");
     open.checked = open
         .checked
@@ -247,14 +252,73 @@ fn s8_without_a_new_file_the_renamed_one_is_written_on() {
 }
 
 #[test]
-fn s7_salvaged_records_never_replace_a_file() {
+fn s7_a_file_whose_sync_failed_is_never_written_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut file = file(&dir.path().join("log"), OutputSettings::default());
-    for want in ["log.recovered-0", "log.recovered-1"] {
-        let path = file.salvage(b"a\n").expect("saved");
-        assert_eq!(path, dir.path().join(want));
-        assert_eq!(fs::read(path).expect("a file"), b"a\n");
-    }
+    let path = dir.path().join("log");
+    let mut file = file(&path, OutputSettings::default());
+    file.write(&block(&["a\n"]), 0);
+    file.condemn();
+    file.write(&block(&["a\n", "b\n"]), 0);
+    let aside = dir.path().join("log.unsynced-0");
+    assert_eq!(fs::read(&aside).expect("set aside"), b"a\n");
+    assert_eq!(fs::read(&path).expect("a new file"), b"a\nb\n");
+    // All of it is written again, so that a second failure leaves nothing behind.
+    file.condemn();
+    file.write(&block(&["a\n", "b\n"]), 0);
+    assert!(file.sync().is_ok());
+    assert_eq!(fs::read(&path).expect("a new file"), b"a\nb\n");
+    assert!(!dir.path().join("log.unsynced-1").exists());
+    // It has proved itself.
+    file.condemn();
+    file.write(&block(&["c\n"]), 0);
+    assert!(dir.path().join("log.unsynced-1").exists());
+}
+
+#[test]
+fn s7_a_sync_that_failed_unseen_is_told_before_the_next_write() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let mut file = file(&path, OutputSettings::default());
+    file.write(&block(&["a\n"]), 0);
+    file.unsure = Some(Errno::EIO.into());
+    let written = file.write(&block(&["b\n"]), 0);
+    assert_eq!(written.records, 0);
+    assert!(
+        matches!(written.stopped, Some(Stop::Unsynced(_))),
+        "{written:?}"
+    );
+    assert_eq!(file.write(&block(&["b\n"]), 0).records, 1);
+}
+
+#[test]
+fn s6_what_was_given_up_half_way_does_not_cut_the_next_record() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let mut file = file(&path, OutputSettings::default());
+    assert!(file.prepare().is_ok());
+    fs::write(&path, "one\ntw").expect("a file");
+    file.torn = Some(Torn {
+        written: 2,
+        size: 6,
+    });
+    file.give_up();
+    assert_eq!(file.write(&block(&["three\n"]), 0).records, 1);
+    assert_eq!(fs::read(&path).expect("a file"), b"one\ntw\nthree\n");
+}
+
+#[test]
+fn a_file_that_is_rotated_from_now_on_finds_its_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let mut file = file(&path, OutputSettings::default());
+    file.write(&block(&["aaa\n"]), 0);
+    file.update(rotating(4, 4));
+    file.write(&block(&["bbb\n"]), 0);
+    file.compressor.stop();
+    assert_eq!(
+        fs::read(dir.path().join("log.0")).expect("rotated"),
+        b"aaa\n"
+    );
 }
 
 /// As [`rotating`], every week.

@@ -55,7 +55,7 @@ fn parts_of(
         families: crate::cli::Families::Both,
     };
     let sink = Sink::open(destination, settings, Limits::default(), &surroundings);
-    let worker = Worker::new(name, sink, orders, settings.sync, folding);
+    let worker = Worker::new(name, sink, orders, settings, folding);
     (inbox, worker, counters)
 }
 
@@ -109,7 +109,7 @@ fn s1_what_was_folded_onto_a_lost_record_is_lost_with_it() {
     let mut full = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK)
         .open(&path)
         .expect("it opens");
-    while std::io::Write::write_all(&mut full, &[b'x'; 4096]).is_ok() {}
+    while io::Write::write_all(&mut full, &[b'x'; 4096]).is_ok() {}
     let settings = OutputSettings::default();
     let (inbox, worker, counters) =
         parts_of(&Destination::Fifo(path), &settings, ON, &Arc::default());

@@ -1,0 +1,45 @@
+//! System calls that fail in a running daemon, by strace(1).
+
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Daemon, Lines, skip};
+
+/// A fault in place; dropped, the daemon works again.
+pub(crate) struct Injection(Child);
+
+impl Injection {
+    /// Lets system calls fail that have to do with the file `name` of the daemon, as in
+    /// `write:error=EIO`. `None`, and a word about it, where strace(1) is absent or may not.
+    pub(crate) fn attach(daemon: &Daemon, name: &str, fault: &str) -> Option<Self> {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/dev/null", "-p", &daemon.pid().to_string()]);
+        command.arg("-P").arg(daemon.setup().path(name));
+        command.arg("-e").arg(format!("inject={fault}"));
+        let traced = fault.split(':').next().unwrap_or_default();
+        command.arg("-e").arg(format!("trace={traced}"));
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let Ok(mut child) = command.spawn() else {
+            skip("needs strace(1)");
+            return None;
+        };
+        let said = Lines::read(child.stderr.take().expect("it is piped"));
+        if said.find(0, |line| line.contains(" attached")).is_none() {
+            skip(&format!("strace(1) may not: {:?}", said.all()));
+            child.wait().expect("it is our child");
+            return None;
+        }
+        Some(Self(child))
+    }
+}
+
+impl Drop for Injection {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.0.id().try_into().expect("a process id"));
+        // It may have ended with the daemon.
+        _ = kill(pid, Signal::SIGTERM);
+        _ = self.0.wait();
+    }
+}
