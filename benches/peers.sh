@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Measures syslogd beside the syslog daemons of Debian and beside the least program that can exist, in one run.
 #
-#     benches/peers.sh [--quick] [--rounds N] [--record] [TARGET...]
+#     benches/peers.sh [--quick] [--rounds N] [--scenario NAME] [--record] [TARGET...]
 #
 # Prints a table: for each scenario and daemon the processor time for each message, the rate, and what was
 # lost. --quick takes a minute and is rough; --record keeps the run in benches/peers.csv and renders
 # docs/performance.md from it. Without targets all are run: see `targets` below.
 #
-# Needs root, python3, and the packages that the daemons are linked with. The daemons themselves are
-# downloaded and unpacked below a temporary directory, never installed. Everything happens in network and
+# Needs root and python3. The daemons and what they are linked with are downloaded and unpacked below a
+# temporary directory, never installed. Everything happens in network and
 # mount namespaces of its own, and ends by itself. Settings: SYSLOGD_BIN and LOAD_BIN, the programs, built
 # if not given; PEERS_DIR, a directory that keeps the packages for the next time.
 set -euo pipefail
@@ -24,7 +24,7 @@ if [ -z "${IN_NAMESPACE:-}" ]; then
     fi
     work=$(mktemp -d)
     peers=${PEERS_DIR:-$work/peers}
-    mkdir -p "$peers"
+    mkdir -p "$peers/libraries"
     for package in rsyslog syslog-ng-core inetutils-syslogd busybox; do
         [ -d "$peers/$package" ] && continue
         if (cd "$work" && apt-get download -qq "$package" >/dev/null 2>&1); then
@@ -32,6 +32,12 @@ if [ -z "${IN_NAMESPACE:-}" ]; then
         else
             echo "$package cannot be downloaded: left out" >&2
         fi
+    done
+    # What they are linked with.
+    for package in libestr0 libfastjson4 libivykis0 libjson-c5 liblognorm5 libnet1 libpcre3 libwrap0; do
+        [ -d "$peers/libraries/$package" ] && continue
+        (cd "$work" && apt-get download -qq "$package" >/dev/null 2>&1) || continue
+        dpkg -x "$work/$package"_*.deb "$peers/libraries/$package"
     done
     trap 'rm -rf "$work"' EXIT
     IN_NAMESPACE=1 work=$work peers=$peers unshare --net --mount "benches/${0##*/}" "$@"
@@ -44,13 +50,14 @@ echo 512 >/proc/sys/net/unix/max_dgram_qlen
 
 targets=(ours sink rsyslog rsyslog-default syslog-ng syslog-ng-default inetutils busybox)
 scenarios=(unix udp udp-flood tcp tcp-counted tcp-500 rules-13 rules-100)
-rounds=3 seconds=0.7 record=
+rounds=3 seconds=0.4 record=
 chosen=()
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) rounds=1 seconds=0.3 ;;
         --rounds) rounds=$2; shift ;;
         --record) record=1 ;;
+        --scenario) scenarios=("$2"); shift ;;
         -*) echo "what is $1?" >&2; exit 2 ;;
         *) chosen+=("$1") ;;
     esac
@@ -59,6 +66,7 @@ done
 [ ${#chosen[@]} = 0 ] || targets=("${chosen[@]}")
 
 port=5514
+libraries=$(find "$peers/libraries" -type d -name x86_64-linux-gnu | paste -sd :)
 daemon_pid=
 stop() {
     [ -n "$daemon_pid" ] || return 0
@@ -133,7 +141,7 @@ rsyslog_conf() { # SCENARIO TARGET
             echo "input(type=\"imudp\" address=\"127.0.0.1\" port=\"$port\"${direct:+ rcvbufSize=\"33554432\"})" ;;
         tcp*) if [ -n "$direct" ]; then
                 echo "module(load=\"imptcp\" threads=\"2\")"
-                echo "input(type=\"imptcp\" address=\"127.0.0.1\" port=\"$port\")"
+                echo "input(type=\"imptcp\" address=\"127.0.0.1\" port=\"$port\" socketBacklog=\"1000\")"
             else
                 echo "module(load=\"imtcp\" MaxSessions=\"1000\")"
                 echo "input(type=\"imtcp\" address=\"127.0.0.1\" port=\"$port\")"
@@ -199,13 +207,13 @@ start() { # SCENARIO TARGET
         rsyslog*)
             [ -d "$peers/rsyslog" ] || return 1
             rsyslog_conf "$1" "$2" >"$run/conf"
-            "$peers/rsyslog/usr/sbin/rsyslogd" -n -f "$run/conf" -i "$run/pid" -M "$peers/rsyslog$library/rsyslog" &
+            LD_LIBRARY_PATH=$libraries "$peers/rsyslog/usr/sbin/rsyslogd" -n -f "$run/conf" -i "$run/pid" -M "$peers/rsyslog$library/rsyslog" &
             ;;
         syslog-ng*)
             [ -d "$peers/syslog-ng-core" ] || return 1
             local base=$peers/syslog-ng-core
             syslog_ng_conf "$1" "$2" >"$run/conf"
-            LD_LIBRARY_PATH=$base$library:$base/usr/lib/syslog-ng "$base/usr/sbin/syslog-ng" -F -f "$run/conf" \
+            LD_LIBRARY_PATH=$libraries:$base$library:$base/usr/lib/syslog-ng "$base/usr/sbin/syslog-ng" -F -f "$run/conf" \
                 -p "$run/pid" --no-caps -R "$run/persist" -c "$run/control" \
                 "--module-path=$(echo "$base"/usr/lib/syslog-ng/[0-9]*)" &
             ;;
@@ -221,7 +229,7 @@ start() { # SCENARIO TARGET
             # It always listens on /dev/log, so it gets a /dev of its own.
             [ "$1" = unix ] && [ -d "$peers/busybox" ] || return 1
             unshare --mount sh -c 'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && touch /dev/own && exec "$@"' sh \
-                "$peers/busybox/bin/busybox" syslogd -n -O "$logs/all" -s 0 &
+                "$peers/busybox/bin/busybox" syslogd -n -O "$logs/all" &
             ;;
     esac >"$run/said" 2>&1 </dev/null
     daemon_pid=$!
@@ -241,7 +249,7 @@ ready() { # SCENARIO TARGET
         esac
         sleep 0.01
     done
-    echo "$2 does not start: $(tail -n 3 "$run/said")" >&2
+    echo "$2 does not start: $(tail -n 12 "$run/said")" >&2
     return 1
 }
 
@@ -257,7 +265,8 @@ measure() { # SCENARIO TARGET
             unix/* | rules-*/*) to=$run/socket ;;
             udp/*) options+=(--rate 100000 --connections 4) ;;
             udp-flood/*) options+=(--connections 4) ;;
-            tcp-500/*) options+=(--connections 500) ;;
+            # What the buffers of 500 connections hold takes a slow daemon long.
+            tcp-500/*) options+=(--connections 500 --count 1000000) ;;
             tcp*/*) options+=(--connections 4) ;;
         esac
         # The sender keeps to the last processor, the daemon may use all.

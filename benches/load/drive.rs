@@ -24,6 +24,9 @@ const STEP: Duration = Duration::from_millis(4);
 /// For how long files that do not grow are taken for all there is: longer than any daemon holds lines back.
 const STILL: Duration = Duration::from_millis(2500);
 
+/// What is not in the files by then counts as lost.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -74,7 +77,7 @@ pub(crate) fn drive(order: &Order) -> Outcome {
     let (began, cpu) = (Instant::now(), cpu_seconds(order.pid));
     let sending = AtomicBool::new(true);
     let sizes = thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(&order.files, base, began, &sending, order));
+        let watching = scope.spawn(|| watch(&order.files, base, began, &sending));
         let time = order.seconds;
         let sent = sender.send(&mut messages, order.count, time, order.rate);
         sending.store(false, Ordering::Release);
@@ -111,13 +114,7 @@ pub(crate) fn drive(order: &Order) -> Outcome {
 }
 
 /// How large the files were when, until nothing is sent any more and they are still.
-fn watch(
-    files: &Path,
-    base: u64,
-    began: Instant,
-    sending: &AtomicBool,
-    order: &Order,
-) -> Vec<(Duration, u64)> {
+fn watch(files: &Path, base: u64, began: Instant, sending: &AtomicBool) -> Vec<(Duration, u64)> {
     let mut sizes = vec![(Duration::ZERO, base)];
     let mut changed = Instant::now();
     loop {
@@ -130,8 +127,7 @@ fn watch(
         if sending.load(Ordering::Acquire) {
             changed = Instant::now();
         }
-        let limit = order.seconds * 20 + STILL;
-        if changed.elapsed() > Duration::from_millis(150) || began.elapsed() > limit {
+        if changed.elapsed() > Duration::from_millis(150) || began.elapsed() > LIMIT {
             return sizes;
         }
     }
