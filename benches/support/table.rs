@@ -35,7 +35,7 @@ pub(crate) fn taken(table: &RoutingTable, answers: &mut Answers, message: &Messa
     };
     let mut taken = 0;
     table.route(answers, message, scene, true, Class::Message, |_| {
-        taken += 1
+        taken += 1;
     });
     taken
 }
