@@ -1,124 +1,75 @@
 //! What a message costs from its octets to the blocks that a worker takes: parse, route, format, hand over.
 //!
-//! The kernel and the disk are left out. A batch is 64 messages, as a receive batch is.
+//! The kernel and the disk are left out.
 
-use std::sync::Arc;
+#[path = "support/pipeline.rs"]
+mod pipeline;
+#[path = "support/rules.rs"]
+mod rules;
+#[path = "support/samples.rs"]
+mod samples;
+#[path = "support/stream.rs"]
+mod stream;
 
-use arc_swap::ArcSwap;
 use divan::{Bencher, black_box, counter::ItemsCount};
-use syslogd::config;
-use syslogd::counters::OutputCounters;
-use syslogd::format::{Escape, Escaping, Layout, Template};
-use syslogd::input::peer::PeerNames;
-use syslogd::input::shard::{Peer, Shard, Tally};
-use syslogd::route::inbox::{Next, Order, Orders, inbox};
-use syslogd::route::{Lane, LaneId, Policy, RoutingTable};
+use pipeline::{BATCH, FORWARD, Pipeline, STRUCTURED, TEXT};
+use rules::{By, DEBIAN, rules};
+use samples::{Sample, hostile, longest, ordinary};
+use stream::{Framing, framer, one_read};
+use syslogd::format::Template;
 
 fn main() {
     divan::main();
 }
 
-/// The classic rules of Debian, without its printers.
-const RULES: &str = "\
-auth,authpriv.*                 /var/log/auth.log
-*.*;auth,authpriv.none          -/var/log/syslog
-cron.*                          /var/log/cron.log
-daemon.*                        -/var/log/daemon.log
-kern.*                          -/var/log/kern.log
-mail.*                          -/var/log/mail.log
-user.*                          -/var/log/user.log
-mail.info                       -/var/log/mail.info
-mail.warn                       -/var/log/mail.warn
-mail.err                        /var/log/mail.err
-*.=debug;auth,authpriv.none;mail.none                   -/var/log/debug
-*.=info;*.=notice;*.=warn;auth,authpriv.none;cron,daemon.none;mail.none     -/var/log/messages
-*.emerg                         *
-";
-
-/// How many messages are received at once.
-const BATCH: usize = 64;
-
-/// A shard with a lane for each rule, and the workers' ends of their queues.
-fn shard() -> (Shard, Vec<Orders>) {
-    let config = config::parse_str("debian.conf", RULES).config;
-    let (lanes, orders) = (0..config.rules.len())
-        .map(|_| {
-            let (inbox, orders) =
-                inbox(String::new(), 1 << 20, Arc::new(OutputCounters::default()));
-            let template = Template {
-                layout: Layout::Traditional,
-                escaping: Escaping::Text(Escape::Octal),
-            };
-            let lane = Lane {
-                inbox,
-                template,
-                local_only: false,
-            };
-            (lane, orders)
-        })
-        .unzip();
-    let policy = Policy {
-        hostname: b"loghost".to_vec(),
-        ..Policy::default()
-    };
-    let table = RoutingTable::compile(&config, lanes, |rule| Some(LaneId::from(rule)), policy);
-    let live = Arc::new(ArcSwap::from_pointee(table));
-    (Shard::new(live, &PeerNames::numeric()), orders)
+fn datagrams(bencher: Bencher<'_, '_>, rules: &str, template: Template, sample: &Sample) {
+    let mut pipeline = Pipeline::new(rules, template);
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .bench_local(|| pipeline.datagrams(black_box(&sample.octets), BATCH, sample.peer));
 }
 
-fn pipeline(bencher: Bencher<'_, '_>, octets: &[u8], peer: Peer) {
-    let (mut shard, orders) = shard();
-    let mut tally = Tally::default();
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        shard.begin();
-        for _ in 0..BATCH {
-            shard.take(black_box(octets), 0, peer, &mut tally);
-        }
-        shard.before_sleep();
-        let mut written = 0;
-        for orders in orders.iter().filter(|orders| !orders.is_empty()) {
-            if let Next::Order(Order::Write(block)) = orders.next(None) {
-                written += block.octets().len();
-                orders.recycle(block);
-            }
-        }
-        written
-    });
+#[divan::bench(args = ordinary())]
+fn one_file(bencher: Bencher<'_, '_>, sample: &Sample) {
+    datagrams(bencher, "*.* /log", TEXT, sample);
 }
 
-fn remote() -> Peer {
-    Peer::Remote(([192, 0, 2, 7], 514).into())
+#[divan::bench(args = ordinary())]
+fn debian(bencher: Bencher<'_, '_>, sample: &Sample) {
+    datagrams(bencher, DEBIAN, TEXT, sample);
 }
 
-/// One lane takes it.
-#[divan::bench]
-fn rfc3164_local(bencher: Bencher<'_, '_>) {
-    let octets =
-        b"<38>Oct 11 22:14:15 sshd[4711]: Accepted publickey for admin from 192.0.2.7 port 50022 ssh2";
-    pipeline(bencher, octets, Peer::Local);
+#[divan::bench(args = ordinary())]
+fn forward(bencher: Bencher<'_, '_>, sample: &Sample) {
+    datagrams(bencher, "*.* /log", FORWARD, sample);
 }
 
-/// Three lanes take it.
-#[divan::bench]
-fn rfc3164_three_lanes(bencher: Bencher<'_, '_>) {
-    let octets = b"<14>Oct 11 22:14:15 backup[812]: 1234 files, 56789012 octets, 0 errors";
-    pipeline(bencher, octets, Peer::Local);
+/// A hundred programs with a file of their own.
+#[divan::bench(args = ordinary())]
+fn programs(bencher: Bencher<'_, '_>, sample: &Sample) {
+    datagrams(bencher, &rules(By::Program, 100), TEXT, sample);
 }
 
-/// Two lanes take it.
-#[divan::bench]
-fn rfc5424_remote(bencher: Bencher<'_, '_>) {
-    let octets = b"<165>1 2003-10-11T22:14:15.003Z web7.example.net shop 8710 ORDER [order@32473 id=\"1234567\"] order 1234567 was paid by card in 213 ms";
-    pipeline(bencher, octets, remote());
+fn stream(bencher: Bencher<'_, '_>, sample: &Sample, framing: Framing) {
+    let mut pipeline = Pipeline::new("*.* /log", TEXT);
+    let (read, count) = one_read(&sample.octets, framing);
+    let mut framer = framer();
+    bencher
+        .counter(ItemsCount::new(count))
+        .bench_local(|| pipeline.stream(&mut framer, black_box(&read), sample.peer));
 }
 
-/// A kilobyte of octets that must all be escaped, for two lanes.
-#[divan::bench]
-fn hostile(bencher: Bencher<'_, '_>) {
-    let octets = [
-        &b"<165>Oct 11 22:14:15 web7 shop: "[..],
-        &b"\x1b\n\xff\xe2\x80\xae".repeat(171),
-    ]
-    .concat();
-    pipeline(bencher, &octets, remote());
+#[divan::bench(args = ordinary())]
+fn stream_of_lines(bencher: Bencher<'_, '_>, sample: &Sample) {
+    stream(bencher, sample, Framing::Lines);
+}
+
+#[divan::bench(args = ordinary())]
+fn stream_of_counted(bencher: Bencher<'_, '_>, sample: &Sample) {
+    stream(bencher, sample, Framing::Counted);
+}
+
+#[divan::bench(args = [longest()].into_iter().chain(hostile()))]
+fn longest_possible(bencher: Bencher<'_, '_>, sample: &Sample) {
+    datagrams(bencher, "*.* /log", STRUCTURED, sample);
 }
