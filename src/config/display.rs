@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Destination, IpVersion, ListenAddress, Remote, Transport};
+use super::{Destination, Endpoint, IpVersion, ListenAddress, Remote, Transport};
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,6 +45,16 @@ impl fmt::Display for Remote {
             (Some(name), None) => write!(f, ";iface={name}"),
             (None, Some(ttl)) => write!(f, ";ttl={ttl}"),
             (Some(name), Some(ttl)) => write!(f, ";iface={name},ttl={ttl}"),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// `192.0.2.1:514`, or `192.0.2.1:514#2` for the second shard.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shard {
+            0 => write!(f, "{}", self.address),
+            shard => write!(f, "{}#{shard}", self.address),
         }
     }
 }

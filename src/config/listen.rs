@@ -1,12 +1,13 @@
 //! The address of a listener: `udp://ADDR:PORT`, `tcp://…`, `unixgram:///PATH`, `unix:///PATH`, `ADDR[:PORT]`.
+//! `shards=N` behind a blank asks for several sockets at an address of the network.
 //!
 //! An empty address and `*` are every address, of IPv4 and of IPv6: two listeners. Names are not resolved.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::ListenAddress;
-use super::piece::{quoted, suggestion};
+use super::piece::{BLANKS, quoted, suggestion};
+use super::{Endpoint, ListenAddress};
 
 /// What `listen` and `--listen` ask for.
 ///
@@ -14,12 +15,27 @@ use super::piece::{quoted, suggestion};
 ///
 /// A sentence that says what is wrong and what to write.
 pub fn listen_addresses(text: &str) -> Result<Vec<ListenAddress>, String> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return bind_addresses(text);
+    let (text, shards) = match text.split_once(BLANKS) {
+        Some((text, options)) => (text, shards(options)?),
+        None => (text, None),
     };
-    match scheme.to_ascii_lowercase().as_str() {
-        "udp" => Ok(sockets(rest)?.into_iter().map(ListenAddress::Udp).collect()),
-        "tcp" => Ok(sockets(rest)?.into_iter().map(ListenAddress::Tcp).collect()),
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let addresses = sockets_to_bind(text)?;
+        return Ok(sharded(addresses, shards)?
+            .map(ListenAddress::Udp)
+            .collect());
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if shards.is_some() && scheme.starts_with("unix") {
+        return Err("shards= makes sense for udp:// and tcp:// only".to_owned());
+    }
+    match scheme.as_str() {
+        "udp" => Ok(sharded(sockets(rest)?, shards)?
+            .map(ListenAddress::Udp)
+            .collect()),
+        "tcp" => Ok(sharded(sockets(rest)?, shards)?
+            .map(ListenAddress::Tcp)
+            .collect()),
         "unixgram" => Ok(vec![ListenAddress::UnixDatagram(path(rest)?)]),
         "unix" => Ok(vec![ListenAddress::UnixStream(path(rest)?)]),
         "tls" | "relp" => Err(format!(
@@ -41,13 +57,59 @@ pub fn listen_addresses(text: &str) -> Result<Vec<ListenAddress>, String> {
 ///
 /// A sentence that says what is wrong and what to write.
 pub fn bind_addresses(text: &str) -> Result<Vec<ListenAddress>, String> {
+    let endpoints = sockets_to_bind(text)?.into_iter().map(Endpoint::from);
+    Ok(endpoints.map(ListenAddress::Udp).collect())
+}
+
+fn sockets_to_bind(text: &str) -> Result<Vec<SocketAddr>, String> {
     if text.is_empty() {
         return Err("no address given; write ADDR[:PORT], :PORT, or udp://ADDR:PORT".to_owned());
     }
     if text.starts_with('/') {
         return Err("a path is not an address; write unixgram:///PATH or unix:///PATH".to_owned());
     }
-    Ok(sockets(text)?.into_iter().map(ListenAddress::Udp).collect())
+    sockets(text)
+}
+
+/// More sockets at one address than this are a mistake.
+const MOST_SHARDS: u8 = 64;
+
+/// The options behind an address.
+fn shards(options: &str) -> Result<Option<u8>, String> {
+    let mut shards = None;
+    for option in options.split(BLANKS).filter(|option| !option.is_empty()) {
+        let Some(number) = option.strip_prefix("shards=") else {
+            let option = quoted(option);
+            return Err(format!("{option} is no option of an address; shards=N is"));
+        };
+        let number = number.parse().ok();
+        let Some(number) = number.filter(|number| (1..=MOST_SHARDS).contains(number)) else {
+            return Err(format!("shards= takes a number from 1 to {MOST_SHARDS}"));
+        };
+        shards = Some(number);
+    }
+    Ok(shards)
+}
+
+/// The sockets at each of these addresses.
+fn sharded(
+    addresses: Vec<SocketAddr>,
+    shards: Option<u8>,
+) -> Result<impl Iterator<Item = Endpoint>, String> {
+    // Without the option, and with shards=1, there is one socket, which nobody else may join.
+    let numbers = match shards {
+        None | Some(0 | 1) => 0..=0,
+        Some(last) => 1..=last,
+    };
+    if numbers != (0..=0) && addresses.iter().any(|address| address.port() == 0) {
+        return Err("shards= needs a port: 0 would give each socket another one".to_owned());
+    }
+    let each = move |address| {
+        numbers
+            .clone()
+            .map(move |shard| Endpoint { address, shard })
+    };
+    Ok(addresses.into_iter().flat_map(each))
 }
 
 /// The port of syslog.
@@ -126,6 +188,15 @@ mod tests {
             ("udp://127.0.0.1:5140", &["udp://127.0.0.1:5140"][..]),
             ("udp://127.0.0.1:0", &["udp://127.0.0.1:0"]),
             ("udp://[::1]:514", &["udp://[::1]:514"]),
+            (
+                "udp://10.0.0.1 shards=2",
+                &["udp://10.0.0.1:514#1", "udp://10.0.0.1:514#2"],
+            ),
+            ("tcp://10.0.0.1:601\tshards=1", &["tcp://10.0.0.1:601"]),
+            (
+                "10.0.0.1 shards=2",
+                &["udp://10.0.0.1:514#1", "udp://10.0.0.1:514#2"],
+            ),
             ("udp://:514", &["udp://0.0.0.0:514", "udp://[::]:514"]),
             ("tcp://*:601", &["tcp://0.0.0.0:601", "tcp://[::]:601"]),
             ("tcp://10.0.0.1", &["tcp://10.0.0.1:514"]),
@@ -164,6 +235,12 @@ mod tests {
             "fe80::1%eth0",
             "1.2.3.4:",
             "[1.2.3.4]:5",
+            "udp://1.2.3.4 shards=0",
+            "udp://1.2.3.4 shards=65",
+            "udp://1.2.3.4 shards=two",
+            "udp://1.2.3.4:0 shards=2",
+            "udp://1.2.3.4 threads=2",
+            "unix:///run/log shards=2",
         ] {
             assert!(listen_addresses(text).is_err(), "{text}");
         }

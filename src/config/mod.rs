@@ -443,13 +443,29 @@ pub struct ListenDecl {
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ListenAddress {
     /// `udp://ADDR:PORT`, and the plain `ADDR[:PORT]` of sysklogd.
-    Udp(SocketAddr),
+    Udp(Endpoint),
     /// `tcp://ADDR:PORT`.
-    Tcp(SocketAddr),
+    Tcp(Endpoint),
     /// `unixgram:///PATH`: a datagram socket, as `-p` makes.
     UnixDatagram(PathBuf),
     /// `unix:///PATH`: a stream socket, framed like TCP.
     UnixStream(PathBuf),
+}
+
+/// Where a listener of the network is, and which of several sockets it is there.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Endpoint {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// 0 for the only socket at this address; with `shards=N`, 1 to N: each has a thread of its own, and the
+    /// kernel spreads the senders over them (`SO_REUSEPORT`, socket(7)).
+    pub shard: u8,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, shard: 0 }
+    }
 }
 
 /// The keywords of the configuration. `None` is "not said", so that the command line can win.

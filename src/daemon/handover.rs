@@ -27,7 +27,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::inherited::Passed;
 use crate::block::Block;
-use crate::config::ListenAddress;
+use crate::config::{Endpoint, ListenAddress};
 use crate::frame::Framer;
 use crate::input::stream::Suspended;
 use crate::input::{MAX_MESSAGE, unix};
@@ -269,7 +269,14 @@ impl<'a> Reader<'a> {
 
     fn address(&mut self) -> Option<ListenAddress> {
         let (kind, octets) = (self.number()?, self.octets()?);
-        let network = || std::str::from_utf8(octets).ok()?.parse::<SocketAddr>().ok();
+        let network = || {
+            let text = std::str::from_utf8(octets).ok()?;
+            let (address, shard) = text.split_once('#').unwrap_or((text, "0"));
+            Some(Endpoint {
+                address: address.parse().ok()?,
+                shard: shard.parse().ok()?,
+            })
+        };
         let path = || PathBuf::from(OsString::from_vec(octets.to_vec()));
         Some(match kind {
             0 => ListenAddress::Udp(network()?),
@@ -340,8 +347,11 @@ mod tests {
             sockets: vec![
                 Passed {
                     socket: descriptor(),
-                    wanted: ListenAddress::Udp(udp),
-                    bound: ListenAddress::Udp(udp),
+                    wanted: ListenAddress::Udp(Endpoint {
+                        address: udp,
+                        shard: 2,
+                    }),
+                    bound: ListenAddress::Udp(udp.into()),
                     stored: Some("syslogd-x".into()),
                     is_units: true,
                     place: None,

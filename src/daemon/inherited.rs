@@ -21,7 +21,7 @@ use nix::sys::socket::{
     SockType, SockaddrLike as _, SockaddrStorage, getsockname, getsockopt, sockopt,
 };
 
-use crate::config::ListenAddress;
+use crate::config::{Endpoint, ListenAddress};
 use crate::input::unix::Place;
 use crate::sys;
 
@@ -132,10 +132,10 @@ impl Inherited {
     /// Whether a socket that was passed takes what is sent to this address of IPv4 as well: systemd binds
     /// both families at once.
     pub(super) fn covers(served: &ListenAddress, wanted: &ListenAddress) -> bool {
-        let is_both = |v6: &SocketAddr, v4: &SocketAddr| {
-            v6.port() == v4.port()
-                && v6.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
-                && v4.ip() == IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+        let is_both = |v6: &Endpoint, v4: &Endpoint| {
+            v6.address.port() == v4.address.port()
+                && v6.address.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+                && v4.address.ip() == IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
         };
         match (served, wanted) {
             (ListenAddress::Udp(served), ListenAddress::Udp(wanted))
@@ -215,9 +215,9 @@ fn address(socket: &OwnedFd) -> Result<ListenAddress, String> {
         .and_then(|unix| unix.path())
         .map(PathBuf::from);
     match (kind, listens, network, path) {
-        (SockType::Datagram, _, Some(address), _) => Ok(ListenAddress::Udp(address)),
+        (SockType::Datagram, _, Some(address), _) => Ok(ListenAddress::Udp(address.into())),
         (SockType::Datagram, _, None, Some(path)) => Ok(ListenAddress::UnixDatagram(path)),
-        (SockType::Stream, true, Some(address), _) => Ok(ListenAddress::Tcp(address)),
+        (SockType::Stream, true, Some(address), _) => Ok(ListenAddress::Tcp(address.into())),
         (SockType::Stream, true, None, Some(path)) => Ok(ListenAddress::UnixStream(path)),
         (SockType::Stream, false, ..) => {
             Err("it does not listen; Accept=yes is not for us".to_owned())

@@ -1,7 +1,8 @@
 //! The inputs that run: bound sockets, their threads, and their end.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,9 +63,13 @@ struct Running {
 pub struct Inputs {
     common: Common,
     running: Vec<Running>,
-    streams: Option<(mpsc::Sender<Command>, JoinHandle<Vec<Suspended>>)>,
+    /// The threads of the streams, by the shard whose listeners each has.
+    streams: BTreeMap<u8, Streams>,
     kernel: Option<Kernel>,
 }
+
+/// A thread of streams, which returns the connections that were suspended.
+type Streams = (mpsc::Sender<Command>, JoinHandle<Vec<Suspended>>);
 
 /// The thread of the kernel's log, which returns the number of the last record.
 type Kernel = (Arc<Bell>, Arc<InputCounters>, JoinHandle<Option<u64>>);
@@ -86,7 +91,7 @@ impl Inputs {
         Self {
             common,
             running: Vec::new(),
-            streams: None,
+            streams: BTreeMap::new(),
             kernel: None,
         }
     }
@@ -134,7 +139,7 @@ impl Inputs {
             Some(listener) => {
                 let address = socket.wanted.clone();
                 let counters = Arc::clone(&counters);
-                self.streams()?
+                self.streams(shard_of(&socket.wanted))?
                     .blocking_send(Command::Listen {
                         address,
                         listener,
@@ -168,11 +173,12 @@ impl Inputs {
         // A listener that is gone left its connections, which count for themselves.
         let counters = counters.map(|running| Arc::clone(&running.counters));
         let counters = counters.unwrap_or_default();
+        let shard = shard_of(&connection.listener);
         let resume = Command::Resume {
             connection,
             counters,
         };
-        self.streams()?
+        self.streams(shard)?
             .blocking_send(resume)
             .map_err(io::Error::other)
     }
@@ -208,21 +214,22 @@ impl Inputs {
         Ok((bell, thread))
     }
 
-    fn streams(&mut self) -> io::Result<&mpsc::Sender<Command>> {
-        if self.streams.is_none() {
-            let (sender, commands) = mpsc::channel(COMMANDS);
-            let common = self.common.clone();
-            let serve = move || {
-                let served = stream::run(common.shard(), Arc::clone(&common.gate), commands);
-                served.unwrap_or_else(|error| {
-                    tracing::error!("cannot serve streams: {error}");
-                    Vec::new()
-                })
-            };
-            let thread = thread::Builder::new().name("streams".into()).spawn(serve)?;
-            self.streams = Some((sender, thread));
-        }
-        Ok(&self.streams.as_ref().expect("made just now").0)
+    fn streams(&mut self, shard: u8) -> io::Result<&mpsc::Sender<Command>> {
+        let at = match self.streams.entry(shard) {
+            Entry::Occupied(at) => return Ok(&at.into_mut().0),
+            Entry::Vacant(at) => at,
+        };
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let common = self.common.clone();
+        let serve = move || {
+            let served = stream::run(common.shard(), Arc::clone(&common.gate), commands);
+            served.unwrap_or_else(|error| {
+                tracing::error!("cannot serve streams: {error}");
+                Vec::new()
+            })
+        };
+        let thread = thread::Builder::new().name("streams".into()).spawn(serve)?;
+        Ok(&at.insert((sender, thread)).0)
     }
 
     /// Begins to read the kernel's log, after the record `last` that another process has read. Says so if
@@ -261,7 +268,7 @@ impl Inputs {
     /// Tells every input that there is a new table.
     pub fn follow(&self) {
         self.bells().for_each(|bell| bell.ring());
-        if let Some((sender, _)) = &self.streams {
+        for (sender, _) in self.streams.values() {
             // A full queue holds a command already, and each of them makes the thread look.
             _ = sender.try_send(Command::Follow);
         }
@@ -288,7 +295,7 @@ impl Inputs {
             if let Some(name) = &input.socket.stored {
                 self.common.notifier.remove(name);
             }
-            if let Some((sender, _)) = &self.streams
+            if let Some((sender, _)) = self.streams.get(&shard_of(&input.socket.wanted))
                 && input.drain.is_none()
                 && sender
                     .blocking_send(Command::Close(input.socket.wanted.clone()))
@@ -304,10 +311,12 @@ impl Inputs {
     pub fn stop(&mut self) {
         // All are told before the first is waited for: each may take a second.
         self.bells().for_each(|bell| bell.stop());
-        if let Some((sender, thread)) = self.streams.take() {
+        for (sender, _) in self.streams.values() {
             if sender.blocking_send(Command::Stop).is_err() {
-                tracing::debug!("the thread of the streams has ended");
+                tracing::debug!("a thread of streams has ended");
             }
+        }
+        for (_, thread) in std::mem::take(&mut self.streams).into_values() {
             join(thread, "streams");
         }
         // Whoever is started after us goes on with what is in the store.
@@ -329,11 +338,13 @@ impl Inputs {
     pub(super) fn suspend(&mut self) -> Left {
         // The streams first: they may wait for an output, while datagrams are still received.
         let mut connections = Vec::new();
-        if let Some((sender, thread)) = self.streams.take() {
+        for (sender, _) in self.streams.values() {
             if sender.blocking_send(Command::Suspend).is_err() {
-                tracing::debug!("the thread of the streams has ended");
+                tracing::debug!("a thread of streams has ended");
             }
-            connections = join(thread, "streams").unwrap_or_default();
+        }
+        for (_, thread) in std::mem::take(&mut self.streams).into_values() {
+            connections.extend(join(thread, "streams").unwrap_or_default());
         }
         self.bells().for_each(|bell| bell.suspend());
         let mut sockets = Vec::new();
@@ -388,12 +399,18 @@ impl Inputs {
     }
 }
 
+/// Which of the sockets at its address this is; 0 if it is the only one.
+fn shard_of(address: &ListenAddress) -> u8 {
+    match address {
+        ListenAddress::Udp(at) | ListenAddress::Tcp(at) => at.shard,
+        ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => 0,
+    }
+}
+
 /// The port of a bound network address.
 pub fn port(address: &ListenAddress) -> Option<u16> {
     match address {
-        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => {
-            Some(SocketAddr::port(address))
-        }
+        ListenAddress::Udp(at) | ListenAddress::Tcp(at) => Some(at.address.port()),
         ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => None,
     }
 }

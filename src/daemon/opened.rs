@@ -84,12 +84,12 @@ impl Opened {
     fn bind(wanted: &ListenAddress, modes: &BTreeMap<PathBuf, u32>) -> io::Result<Self> {
         let mode = |path| modes.get(path).copied().unwrap_or(unix::FOR_EVERYBODY);
         let (bound, socket, place) = match wanted {
-            ListenAddress::Udp(address) => {
-                let (socket, bound) = udp::open(*address)?;
+            ListenAddress::Udp(at) => {
+                let (socket, bound) = udp::open(*at)?;
                 (ListenAddress::Udp(bound), socket, None)
             }
-            ListenAddress::Tcp(address) => {
-                let (listener, bound) = tcp::open(*address)?;
+            ListenAddress::Tcp(at) => {
+                let (listener, bound) = tcp::open(*at)?;
                 (ListenAddress::Tcp(bound), listener.into(), None)
             }
             ListenAddress::UnixDatagram(path) => {
@@ -123,8 +123,8 @@ impl Opened {
 fn is_missing_ipv6(wanted: &ListenAddress, error: &io::Error) -> bool {
     let missing = [libc::EAFNOSUPPORT, libc::EADDRNOTAVAIL].map(Some);
     match wanted {
-        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => {
-            address.ip() == Ipv6Addr::UNSPECIFIED && missing.contains(&error.raw_os_error())
+        ListenAddress::Udp(at) | ListenAddress::Tcp(at) => {
+            at.address.ip() == Ipv6Addr::UNSPECIFIED && missing.contains(&error.raw_os_error())
         }
         ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => false,
     }

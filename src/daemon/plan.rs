@@ -126,8 +126,9 @@ impl Plan {
                 IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             ];
-            wanted
-                .extend(everywhere.map(|ip| ListenAddress::Udp(SocketAddr::new(ip, SYSLOG_PORT))));
+            wanted.extend(
+                everywhere.map(|ip| ListenAddress::Udp(SocketAddr::new(ip, SYSLOG_PORT).into())),
+            );
         }
         for address in wanted {
             if self.listens.contains(&address) && !is_any_port(&address) {
@@ -238,7 +239,7 @@ fn secure(arguments: &Arguments, config: &Config) -> Secure {
 /// The address of a listener on the network.
 fn network_part(address: &ListenAddress) -> Option<IpAddr> {
     match address {
-        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => Some(address.ip()),
+        ListenAddress::Udp(at) | ListenAddress::Tcp(at) => Some(at.address.ip()),
         ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => None,
     }
 }
@@ -246,7 +247,7 @@ fn network_part(address: &ListenAddress) -> Option<IpAddr> {
 /// Port 0 is another port each time it is asked for.
 fn is_any_port(address: &ListenAddress) -> bool {
     match address {
-        ListenAddress::Udp(address) | ListenAddress::Tcp(address) => address.port() == 0,
+        ListenAddress::Udp(at) | ListenAddress::Tcp(at) => at.address.port() == 0,
         ListenAddress::UnixDatagram(_) | ListenAddress::UnixStream(_) => false,
     }
 }

@@ -1,13 +1,16 @@
 //! Listening on TCP (RFC 6587).
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
     sockopt,
 };
+
+use super::udp::share;
+use crate::config::Endpoint;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -18,7 +21,8 @@ const BACKLOG: i32 = 1024;
 ///
 /// # Errors
 /// If the address is in use, not ours, or a port that needs privileges.
-pub fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+pub fn open(at: Endpoint) -> io::Result<(TcpListener, Endpoint)> {
+    let address = at.address;
     let family = if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -31,9 +35,13 @@ pub fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     }
     // Connections of the last run may linger; they must not keep us from starting.
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    share(&socket, at)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
     let listener = TcpListener::from(socket);
-    let bound = listener.local_addr()?;
+    let bound = Endpoint {
+        address: listener.local_addr()?,
+        ..at
+    };
     Ok((listener, bound))
 }

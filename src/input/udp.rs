@@ -9,6 +9,8 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 
+use crate::config::Endpoint;
+
 /// A burst of 100,000 datagrams fits into this receive buffer.
 const RECEIVE_BUFFER: usize = 32 << 20;
 
@@ -19,7 +21,8 @@ const RECEIVE_BUFFER: usize = 32 << 20;
 ///
 /// # Errors
 /// If the address is in use, not ours, or a port that needs privileges.
-pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+pub fn open(at: Endpoint) -> io::Result<(OwnedFd, Endpoint)> {
+    let address = at.address;
     let family = if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -30,6 +33,7 @@ pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
+    share(&socket, at)?;
     prepare(&socket)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let bound: SockaddrStorage = getsockname(socket.as_raw_fd())?;
@@ -39,7 +43,22 @@ pub fn open(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
         (None, Some(v6)) => v6.port(),
         (None, None) => address.port(),
     };
-    Ok((socket, SocketAddr::new(address.ip(), port)))
+    let bound = Endpoint {
+        address: SocketAddr::new(address.ip(), port),
+        ..at
+    };
+    Ok((socket, bound))
+}
+
+/// Lets a shard be one of several sockets at its address (`SO_REUSEPORT`, socket(7)).
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn share(socket: &OwnedFd, at: Endpoint) -> io::Result<()> {
+    if at.shard > 0 {
+        setsockopt(socket, sockopt::ReusePort, &true)?;
+    }
+    Ok(())
 }
 
 /// Says so where the kernel keeps the receive buffer small: a burst will be lost there.

@@ -4,9 +4,11 @@
 //! never sees any of it.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::Write as _;
+use std::net::{TcpStream, UdpSocket};
 use std::process::Command;
 
+use crate::faults::sequence::{Verdict, message};
 use crate::support::counters::sum;
 use crate::support::{Counters, Daemon, LogFile, Setup, is_inside, logger, wait_for};
 
@@ -146,5 +148,56 @@ fn another_host_name_is_read_on_sighup() {
     assert_eq!(shown("after"), "Jan  1 00:00:00 second app: after");
     daemon.file("second").wait_for("after");
     assert_eq!(daemon.file("second").lines().len(), 1);
+    daemon.finish();
+}
+
+#[test]
+fn the_shards_of_an_address_share_its_senders_and_keep_the_order_of_each() {
+    if !is_inside(
+        "privileged::the_shards_of_an_address_share_its_senders_and_keep_the_order_of_each",
+    ) {
+        return;
+    }
+    let listens = [
+        "udp://127.0.0.1:514 shards=3",
+        "tcp://127.0.0.1:601 shards=2",
+    ];
+    let daemon = Setup::new("user.*\t-{dir}/all\n").listens(&listens).start();
+    let (senders, each) = (48, 20);
+    let sources: Vec<(String, UdpSocket, TcpStream)> = (0..senders)
+        .map(|number| {
+            let udp = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            let tcp = TcpStream::connect("127.0.0.1:601").expect("it listens");
+            (format!("{number}"), udp, tcp)
+        })
+        .collect();
+    for number in 0..each {
+        for (name, udp, tcp) in &sources {
+            let datagram = message(&format!("udp{name}"), number);
+            udp.send_to(datagram.as_bytes(), "127.0.0.1:514")
+                .expect("the network takes it");
+            let line = message(&format!("tcp{name}"), number) + "\n";
+            (&*tcp).write_all(line.as_bytes()).expect("it is read");
+        }
+    }
+    let names: Vec<String> = sources
+        .iter()
+        .flat_map(|(name, ..)| [format!("udp{name}"), format!("tcp{name}")])
+        .collect();
+    let sent: Vec<(&str, u64)> = names.iter().map(|name| (&name[..], each)).collect();
+    let lines = daemon.file("all").wait_for_lines(names.len() * 20);
+    assert_eq!(Verdict::of(&lines, &sent), Verdict::default());
+    let counters = daemon.quiet();
+    let received = |name: &str| counters.input(name)["received"].as_u64().expect("a number");
+    let udp: Vec<u64> = (1..=3)
+        .map(|n| received(&format!("udp://127.0.0.1:514#{n}")))
+        .collect();
+    let tcp: Vec<u64> = (1..=2)
+        .map(|n| received(&format!("tcp://127.0.0.1:601#{n}")))
+        .collect();
+    for shards in [udp, tcp] {
+        assert_eq!(shards.iter().sum::<u64>(), senders * each);
+        assert!(shards.iter().all(|count| *count > 0), "{shards:?}");
+    }
     daemon.finish();
 }
