@@ -54,11 +54,13 @@ pub enum Loss {
     Unresolved,
     /// The daemon had to stop before it could be written.
     Shutdown,
+    /// The queue was nearly full, and the process that sent it had sent more than its share.
+    Policy,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All of them, with the names that the statistics use.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::Full, "full"),
@@ -68,6 +70,7 @@ impl Loss {
         (Self::FifoFull, "fifo_full"),
         (Self::Unresolved, "unresolved"),
         (Self::Shutdown, "shutdown"),
+        (Self::Policy, "policy"),
     ];
 
     /// What the operator reads.
@@ -80,6 +83,7 @@ impl Loss {
             Self::FifoFull => "FIFO full",
             Self::Unresolved => "host name not found",
             Self::Shutdown => "not written before the end",
+            Self::Policy => "queue nearly full, and more than the sender's share",
         }
     }
 }
@@ -117,6 +121,9 @@ pub struct InputCounters {
     noted: [Counter; Flag::COUNT],
     /// Messages of `kern` that did not come from the kernel, and became `user`.
     pub kern_remapped: Counter,
+    /// Connections that were closed within a frame because there was no memory for it. What had come of
+    /// the frame counts as a message.
+    pub crowded_out: Counter,
     /// Datagrams that the kernel dropped before we could read them; not in `received`.
     pub kernel_dropped: Counter,
     rejected: [Counter; Rejection::COUNT],

@@ -22,6 +22,7 @@ pub(super) enum Keyword<'a> {
     Notify(PathBuf),
     UdpSize(usize),
     AllowNetConsole(bool),
+    Memory(usize),
     Escape(Escape),
 }
 
@@ -119,6 +120,15 @@ fn keyword<'a>(
             "no" | "off" | "false" | "0" => Keyword::AllowNetConsole(false),
             other => return Err(bad_value(argument, name, other, &["yes", "no"])),
         },
+        "memory" => {
+            let help = "write for example memory 64M; it is 8M to 64G";
+            let octets = size::size(value).map_err(|message| bad(message, help))?;
+            let octets = usize::try_from(octets)
+                .ok()
+                .filter(|octets| MEMORY.contains(octets));
+            let message = || bad(format!("memory {} is out of range", quoted(value)), help);
+            Keyword::Memory(octets.ok_or_else(message)?)
+        }
         _ => Keyword::Escape(escape(argument)?),
     })
 }
@@ -155,6 +165,10 @@ fn rotate(name: &str, value: &str) -> (Result<RotationDecl, String>, &'static st
 
 /// From what every receiver takes (RFC 5426 3.2) to what IPv4 can carry.
 const UDP_SIZES: std::ops::RangeInclusive<usize> = 480..=65_507;
+
+/// What a hundred outputs with a block each, or ten thousand connections, can live with; and what nobody
+/// means but by mistake.
+const MEMORY: std::ops::RangeInclusive<usize> = 8 << 20..=64 << 30;
 
 fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
     let name = word.text;
@@ -212,7 +226,7 @@ fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
 }
 
 /// How a keyword line begins.
-pub(super) const KEYWORDS: [&str; 13] = [
+pub(super) const KEYWORDS: [&str; 14] = [
     "include",
     "listen",
     "rotate_size",
@@ -225,6 +239,7 @@ pub(super) const KEYWORDS: [&str; 13] = [
     "notify",
     "udp_size",
     "allow_net_console",
+    "memory",
     "escape",
 ];
 
@@ -285,6 +300,8 @@ mod tests {
                 Keyword::Notify(PathBuf::from("/bin/true")),
             ),
             ("allow_net_console yes", Keyword::AllowNetConsole(true)),
+            ("memory 64M", Keyword::Memory(64 << 20)),
+            ("memory = 8M", Keyword::Memory(8 << 20)),
             ("escape lossless", Keyword::Escape(Escape::Lossless)),
             (
                 "include /etc/syslog.d/*.conf",
@@ -325,6 +342,9 @@ mod tests {
             ("secure_mode 3", "E105"),
             ("notify true", "E105"),
             ("udp_size 10", "E105"),
+            ("memory 1M", "E105"),
+            ("memory 1T", "E105"),
+            ("memory 100G", "E105"),
             ("listen localhost", "E105"),
             ("incldue /x", "E105"),
             ("escape roman", "E103"),

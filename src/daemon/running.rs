@@ -147,21 +147,14 @@ impl Running {
             None => None,
         };
         let host = HostName::read();
-        let names = if arguments.no_dns {
-            PeerNames::numeric()
-        } else {
-            let shortening = Shortening::new(
-                domains(&arguments, &host),
-                arguments.short_hosts.iter().map(String::as_str),
-            );
-            PeerNames::resolving(shortening).map_err(StartError::Runtime)?
-        };
+        let names = peer_names(&arguments, &host).map_err(StartError::Runtime)?;
         let surroundings = surroundings.unwrap_or_else(|| Surroundings {
             compressor: Arc::default(),
             families: arguments.families(),
             rings: Rings::default(),
         });
         let mut outputs = outputs;
+        let memory = outputs.memory().clone();
         let table = outputs
             .follow(
                 &plan,
@@ -187,6 +180,7 @@ impl Running {
             live: Arc::clone(&live),
             names,
             gate: Arc::new(gate),
+            memory,
             notifier: notifier.clone(),
         });
         receive(&mut inputs, opened, connections, inherited, &plan).map_err(StartError::Runtime)?;
@@ -439,6 +433,16 @@ fn receive(
         }
     }
     Ok(())
+}
+
+fn peer_names(arguments: &Arguments, host: &HostName) -> std::io::Result<PeerNames> {
+    if arguments.no_dns {
+        return Ok(PeerNames::numeric());
+    }
+    PeerNames::resolving(Shortening::new(
+        domains(arguments, host),
+        arguments.short_hosts.iter().map(String::as_str),
+    ))
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {

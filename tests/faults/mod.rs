@@ -5,6 +5,7 @@
 
 mod crash;
 pub(crate) mod load;
+mod pressure;
 pub(crate) mod restart;
 mod rotation;
 pub(crate) mod sequence;
