@@ -435,7 +435,7 @@ fn receive(
     Ok(())
 }
 
-fn peer_names(arguments: &Arguments, host: &HostName) -> std::io::Result<PeerNames> {
+fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
     if arguments.no_dns {
         return Ok(PeerNames::numeric());
     }
