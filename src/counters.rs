@@ -56,11 +56,13 @@ pub enum Loss {
     Shutdown,
     /// The disk has less free space than `keep_free` asks for, and others are more urgent.
     Policy,
+    /// The queue was nearly full, and the process that sent it had sent more than its share.
+    Share,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
     /// All of them, with the names that the statistics use.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::Full, "full"),
@@ -71,6 +73,7 @@ impl Loss {
         (Self::Unresolved, "unresolved"),
         (Self::Shutdown, "shutdown"),
         (Self::Policy, "policy"),
+        (Self::Share, "share"),
     ];
 
     /// What the operator reads.
@@ -84,6 +87,7 @@ impl Loss {
             Self::Unresolved => "host name not found",
             Self::Shutdown => "not written before the end",
             Self::Policy => "little space left (keep_free)",
+            Self::Share => "queue nearly full, and more than the sender's share",
         }
     }
 }
@@ -121,6 +125,9 @@ pub struct InputCounters {
     noted: [Counter; Flag::COUNT],
     /// Messages of `kern` that did not come from the kernel, and became `user`.
     pub kern_remapped: Counter,
+    /// Connections that were closed within a frame because there was no memory for it. What had come of
+    /// the frame counts as a message.
+    pub crowded_out: Counter,
     /// Datagrams that the kernel dropped before we could read them; not in `received`.
     pub kernel_dropped: Counter,
     rejected: [Counter; Rejection::COUNT],

@@ -1,6 +1,7 @@
 //! syslogd: receives messages, parses, routes and writes them, and accounts for every one.
 
 pub mod block;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod counters;

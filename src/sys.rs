@@ -276,6 +276,20 @@ pub fn dropped_datagrams(socket: BorrowedFd<'_>) -> Option<u32> {
     (status == 0 && whole).then(|| figures[DROPS])
 }
 
+/// Has memory that a thread has freed serve all threads, and blocks of 64 KiB go back to the system.
+///
+/// Otherwise each thread keeps what it once had for itself: three inputs that flooded one after the other
+/// took 171 MiB of memory for 64 MiB of messages (measured). To be called before there are threads.
+pub fn share_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes integers only, and no other thread is there to allocate meanwhile; with
+    // glibc it would be safe even then. A value that it does not like changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 * 1024);
+    }
+}
+
 /// How many octets wait to be read from a pipe; `None` if the system does not tell.
 pub fn unread_octets(pipe: BorrowedFd<'_>) -> Option<usize> {
     let mut count: libc::c_int = 0;

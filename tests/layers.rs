@@ -7,7 +7,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["pri", "sys", "cli"],
     &["message", "frame", "report"],
-    &["block", "counters", "format"],
+    &["block", "budget", "counters", "format"],
     &["config"],
     &["route"],
     &["input", "output"],

@@ -22,6 +22,7 @@ pub(super) enum Keyword<'a> {
     Notify(PathBuf),
     UdpSize(usize),
     AllowNetConsole(bool),
+    Memory(usize),
     Escape(Escape),
     KeepFree(KeepFree),
 }
@@ -125,6 +126,15 @@ fn keyword<'a>(
                 bad(message, "write for example keep_free 5% or keep_free 500M")
             })?)
         }
+        "memory" => {
+            let help = "write for example memory 64M; it is 8M to 64G";
+            let octets = size::size(value).map_err(|message| bad(message, help))?;
+            let octets = usize::try_from(octets)
+                .ok()
+                .filter(|octets| MEMORY.contains(octets));
+            let message = || bad(format!("memory {} is out of range", quoted(value)), help);
+            Keyword::Memory(octets.ok_or_else(message)?)
+        }
         _ => Keyword::Escape(escape(argument)?),
     })
 }
@@ -161,6 +171,10 @@ fn rotate(name: &str, value: &str) -> (Result<RotationDecl, String>, &'static st
 
 /// From what every receiver takes (RFC 5426 3.2) to what IPv4 can carry.
 const UDP_SIZES: std::ops::RangeInclusive<usize> = 480..=65_507;
+
+/// What a hundred outputs with a block each, or ten thousand connections, can live with; and what nobody
+/// means but by mistake.
+const MEMORY: std::ops::RangeInclusive<usize> = 8 << 20..=64 << 30;
 
 fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
     let name = word.text;
@@ -218,7 +232,7 @@ fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
 }
 
 /// How a keyword line begins.
-pub(super) const KEYWORDS: [&str; 14] = [
+pub(super) const KEYWORDS: [&str; 15] = [
     "include",
     "listen",
     "rotate_size",
@@ -231,6 +245,7 @@ pub(super) const KEYWORDS: [&str; 14] = [
     "notify",
     "udp_size",
     "allow_net_console",
+    "memory",
     "escape",
     "keep_free",
 ];
@@ -297,6 +312,8 @@ mod tests {
                 "keep_free=500M",
                 Keyword::KeepFree(KeepFree::Octets(500 << 20)),
             ),
+            ("memory 64M", Keyword::Memory(64 << 20)),
+            ("memory = 8M", Keyword::Memory(8 << 20)),
             ("escape lossless", Keyword::Escape(Escape::Lossless)),
             (
                 "include /etc/syslog.d/*.conf",
@@ -342,6 +359,9 @@ mod tests {
             ("keep_free +5%", "E105"),
             ("keep_free 0", "E105"),
             ("keep_free much", "E105"),
+            ("memory 1M", "E105"),
+            ("memory 1T", "E105"),
+            ("memory 100G", "E105"),
             ("listen localhost", "E105"),
             ("incldue /x", "E105"),
             ("escape roman", "E103"),

@@ -311,6 +311,7 @@ impl<'a> Loader<'a> {
             Keyword::Notify(program) => settings.notify.push(program),
             Keyword::UdpSize(octets) => settings.udp_size = Some(octets),
             Keyword::AllowNetConsole(allowed) => settings.allow_net_console = allowed,
+            Keyword::Memory(octets) => settings.memory = Some(octets),
             Keyword::Escape(escape) => settings.escape = escape,
             Keyword::KeepFree(free) => settings.keep_free = Some(free),
         }

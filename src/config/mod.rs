@@ -483,6 +483,8 @@ pub struct Settings {
     pub udp_size: Option<usize>,
     /// `allow_net_console yes`: network messages may reach users and the console.
     pub allow_net_console: bool,
+    /// `memory SIZE`: what queues and unfinished frames may take together, in octets.
+    pub memory: Option<usize>,
     /// `escape …`: for rules that do not say.
     pub escape: Escape,
     /// `keep_free 5%`: below this files give up messages, the least urgent first.

@@ -13,12 +13,14 @@ use tokio::sync::mpsc;
 use super::inherited::{Passed, stored_name};
 use super::notify::Notifier;
 use super::opened::Opened;
+use crate::budget::Budget;
 use crate::config::ListenAddress;
 use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
 use crate::input::bell::Bell;
 use crate::input::datagram::{Drain, Origin, Overflow};
 use crate::input::denials::Denials;
+use crate::input::fairness::Fairness;
 use crate::input::fragments::Fragments;
 use crate::input::kernel;
 use crate::input::kmsg::{self, KernelLog};
@@ -38,6 +40,8 @@ pub struct Common {
     pub names: PeerNames,
     /// The `-a` list.
     pub gate: Arc<AccessList>,
+    /// The memory for what is received and not yet written.
+    pub memory: Budget,
     /// The service manager that keeps our sockets.
     pub(super) notifier: Notifier,
 }
@@ -199,7 +203,10 @@ impl Inputs {
             },
             ListenAddress::Tcp(_)
             | ListenAddress::UnixDatagram(_)
-            | ListenAddress::UnixStream(_) => Origin::Local,
+            | ListenAddress::UnixStream(_) => {
+                let memory = self.common.memory.clone();
+                Origin::Local(Fairness::new(bound.to_string(), memory))
+            }
         };
         let drain = Drain {
             socket,
@@ -222,7 +229,8 @@ impl Inputs {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let common = self.common.clone();
         let serve = move || {
-            let served = stream::run(common.shard(), Arc::clone(&common.gate), commands);
+            let gate = Arc::clone(&common.gate);
+            let served = stream::run(common.shard(), gate, &common.memory, commands);
             served.unwrap_or_else(|error| {
                 tracing::error!("cannot serve streams: {error}");
                 Vec::new()

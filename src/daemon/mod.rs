@@ -378,6 +378,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What the process needs before it opens anything.
 fn prepare_process() {
+    crate::sys::share_freed_memory();
     // A file size limit must be an error of write(2), and not the end of us.
     // SIGPIPE is ignored by the Rust runtime already.
     if let Err(error) = crate::sys::ignore(Signal::SIGXFSZ) {

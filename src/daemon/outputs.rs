@@ -8,15 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::plan::{OutputPlan, Plan};
 use crate::block::Block;
+use crate::budget::Budget;
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
-use crate::output::worker::RETAINED;
 use crate::output::{self, Ended, Sink, Surroundings};
 use crate::route::inbox::{self, Change, Inbox, Stopper};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
-
-/// All queues together take this much memory at most (reliability S2), but for one block each.
-const MEMORY: usize = 64 << 20;
 
 /// Beyond the deadline, for workers that are just finishing.
 const GRACE: Duration = Duration::from_millis(500);
@@ -43,6 +40,7 @@ struct Running {
 /// All outputs at work.
 #[derive(Debug, Default)]
 pub struct Outputs {
+    memory: Budget,
     running: Vec<Running>,
     /// Outputs of earlier configurations that still write what was routed to them.
     leaving: Vec<Leaving>,
@@ -86,6 +84,11 @@ pub fn reconcile(running: &[&OutputPlan], wanted: &[OutputPlan]) -> Vec<Step> {
 }
 
 impl Outputs {
+    /// The memory of which their queues take their shares.
+    pub fn memory(&self) -> &Budget {
+        &self.memory
+    }
+
     /// Opens, keeps, changes and closes outputs until they are those of `plan`, and compiles the table
     /// that leads to them.
     ///
@@ -100,14 +103,12 @@ impl Outputs {
     ) -> io::Result<RoutingTable> {
         let plans: Vec<&OutputPlan> = self.running.iter().map(|running| &running.plan).collect();
         let steps = reconcile(&plans, &plan.outputs);
-        let limit = MEMORY / plan.outputs.len().max(1);
-        // A part is for what was written and is not on the disk yet.
-        let limit = limit / (RETAINED + 1) * RETAINED;
+        self.memory.set_limit(plan.memory);
         let mut opened = Vec::new();
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
                 let before = self.predecessor(&wanted.destination);
-                opened.push(open(wanted, limit, surroundings, before)?);
+                opened.push(open(wanted, &self.memory, surroundings, before)?);
             }
         }
         let mut before: Vec<Option<Running>> = std::mem::take(&mut self.running)
@@ -313,13 +314,14 @@ impl Outputs {
 
 fn open(
     plan: &OutputPlan,
-    limit: usize,
+    memory: &Budget,
     surroundings: &Surroundings,
     before: Option<Ended>,
 ) -> io::Result<Running> {
     let counters = Arc::new(OutputCounters::default());
     let name = plan.destination.to_string();
-    let (inbox, orders) = inbox::inbox(name.clone(), limit, Arc::clone(&counters));
+    let (inbox, orders) = inbox::inbox(name.clone(), memory.clone(), Arc::clone(&counters));
+    inbox.set_patience(patience(&plan.destination));
     let limits = plan.limits.unwrap_or_default();
     let sink = Sink::open(&plan.destination, &plan.settings, limits, surroundings);
     let (worker, ended) =
@@ -331,6 +333,21 @@ fn open(
         worker,
         ended,
     })
+}
+
+/// How long a stream waits for it while it takes nothing and knows of no trouble: a disk under write-back
+/// comes again, and what reads from a pipe, a terminal or a network may not.
+fn patience(destination: &Destination) -> Duration {
+    match destination {
+        Destination::File(_) => Inbox::LONG_PATIENCE,
+        Destination::Fifo(_)
+        | Destination::Command(_)
+        | Destination::Terminal(_)
+        | Destination::Users(_)
+        | Destination::Everyone
+        | Destination::Forward(_)
+        | Destination::Memory(_) => Inbox::SHORT_PATIENCE,
+    }
 }
 
 /// Whether network messages are kept away from it unless `allow_net_console` (V42).

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::budget::Budget;
 use crate::cli::{Arguments, LineStyle, OutputFormat};
 use crate::config::{
     self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Sync, Transport,
@@ -33,6 +34,8 @@ pub struct Plan {
     pub lane_of: Vec<Option<usize>>,
     /// Whether messages from the network are kept out of forwards.
     pub forwards_local_only: bool,
+    /// What queues and unfinished frames may take together, in octets.
+    pub memory: usize,
     /// Sentences for the operator.
     pub warnings: Vec<String>,
 }
@@ -80,6 +83,7 @@ impl Plan {
     pub fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
         let mut plan = Self {
             forwards_local_only: arguments.forward_local,
+            memory: config.settings.memory.unwrap_or(Budget::DEFAULT),
             ..Self::default()
         };
         let secure = secure(arguments, config);

@@ -154,6 +154,7 @@ impl Running {
             rings: Rings::default(),
         });
         let mut outputs = outputs;
+        let memory = outputs.memory().clone();
         let table = outputs
             .follow(
                 &plan,
@@ -179,6 +180,7 @@ impl Running {
             live: Arc::clone(&live),
             names,
             gate: Arc::new(gate),
+            memory,
             notifier: notifier.clone(),
         });
         receive(&mut inputs, opened, connections, inherited, &plan).map_err(StartError::Runtime)?;
@@ -433,6 +435,16 @@ fn receive(
     Ok(())
 }
 
+fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
+    if arguments.no_dns {
+        return Ok(PeerNames::numeric());
+    }
+    PeerNames::resolving(Shortening::new(
+        domains(arguments, host),
+        arguments.short_hosts.iter().map(String::as_str),
+    ))
+}
+
 fn load_or_builtin(arguments: &Arguments) -> Loaded {
     let loaded = configuration::load(arguments).unwrap_or_else(|error| {
         tracing::error!("{error}; errors go to the console, panics to everyone");
@@ -488,14 +500,6 @@ fn policy(arguments: &Arguments, host: &HostName) -> Policy {
             KernelProgram::Kernel
         },
     }
-}
-
-fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
-    if arguments.no_dns {
-        return Ok(PeerNames::numeric());
-    }
-    let short_hosts = arguments.short_hosts.iter().map(String::as_str);
-    PeerNames::resolving(Shortening::new(domains(arguments, host), short_hosts))
 }
 
 /// The domains that hosts are shown without: those of the command line, and our own.

@@ -120,8 +120,9 @@ fn noted(counters: &InputCounters) -> Vec<(&'static str, u64)> {
         .into_iter()
         .map(|flag| (flag.name(), counters.noted(flag).get()));
     let remapped = ("kern_remapped", counters.kern_remapped.get());
+    let crowded_out = ("crowded_out", counters.crowded_out.get());
     flags
-        .chain([remapped])
+        .chain([remapped, crowded_out])
         .filter(|(_, count)| *count > 0)
         .collect()
 }

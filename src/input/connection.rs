@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::shard::{Peer, Shard, Tally};
 use super::stream::{Closing, Hub, Seat, Suspended};
+use super::unfinished::Ticket;
 use super::{MAX_MESSAGE, limited};
 use crate::config::ListenAddress;
 use crate::counters::{InputCounters, Rejection};
@@ -74,6 +75,8 @@ enum End {
     Stalled,
     /// Another process goes on with it.
     Suspended,
+    /// There was no memory for its unfinished frame any longer.
+    CrowdedOut,
 }
 
 /// What the connections of one listener share.
@@ -97,12 +100,15 @@ pub(super) struct Connection {
     began: Option<Instant>,
     /// What is kept of a frame over the limit, while the remainder is skipped.
     head: Vec<u8>,
+    /// The memory that `rest` and `head` take.
+    ticket: Ticket,
     _seat: Seat,
 }
 
 impl Connection {
     pub(super) fn new(hub: Rc<Hub>, socket: Socket, peer: Peer, listener: Listening) -> Self {
         let seat = Seat::take(&hub, peer);
+        let ticket = Ticket::new(&hub.unfinished);
         Self {
             hub,
             socket,
@@ -112,6 +118,7 @@ impl Connection {
             rest: Vec::new(),
             began: None,
             head: Vec::new(),
+            ticket,
             _seat: seat,
         }
     }
@@ -132,13 +139,15 @@ impl Connection {
             ..
         } = suspended;
         let peer = peer.map_or(Peer::Local, Peer::Remote);
-        Self {
-            framer,
-            rest,
-            head,
-            began: age.and_then(|age| Instant::now().checked_sub(age)),
-            ..Self::new(hub, socket, peer, listener)
-        }
+        let mut connection = Self::new(hub, socket, peer, listener);
+        connection
+            .ticket
+            .hold(rest.capacity() + head.capacity(), true);
+        connection.framer = framer;
+        connection.rest = rest;
+        connection.head = head;
+        connection.began = age.and_then(|age| Instant::now().checked_sub(age));
+        connection
     }
 
     /// Leaves it between two reads, for another process to go on with.
@@ -176,6 +185,14 @@ impl Connection {
                 let seconds = FRAME_DEADLINE.as_secs();
                 format!("a frame was not finished in {seconds} s")
             }),
+            End::CrowdedOut => {
+                // There may be thousands of them, and only so much room in a block.
+                self.hub.hand_over(Which::Full).await;
+                self.listener.counters.crowded_out.add(1);
+                self.complain(|| {
+                    "no memory for its unfinished frame, the oldest of all; see memory".to_owned()
+                });
+            }
             End::Broken(error) => {
                 self.listener.counters.received.add(1);
                 self.listener.counters.rejected(Rejection::Frame).add(1);
@@ -206,12 +223,23 @@ impl Connection {
                 let deadline = self.began.map(|began| began + FRAME_DEADLINE);
                 let stopped = stopping.wait_for(|closing| *closing != Closing::No);
                 tokio::select! {
+                    biased;
+                    () = self.ticket.crowded_out() => return End::CrowdedOut,
+                    () = until(deadline) => return End::Stalled,
                     ready = self.socket.readable() => if ready.is_err() { return End::Closed },
                     _ = stopped => continue,
-                    () = until(deadline) => return End::Stalled,
                 }
-                // Back-pressure: while an output has no room, the octets stay with the sender.
-                self.hub.hand_over(Which::Full).await;
+                // Back-pressure: while an output has no room, or those who must go have not gone, the
+                // octets stay with the sender.
+                tokio::select! {
+                    () = self.hub.hand_over(Which::Full) => {}
+                    _ = stopping.wait_for(|closing| *closing == Closing::Suspend) => continue,
+                }
+                tokio::select! {
+                    biased;
+                    () = self.ticket.crowded_out() => return End::CrowdedOut,
+                    () = self.hub.unfinished.room() => {}
+                }
             }
             match self.read_once() {
                 ControlFlow::Break(end) => return end,
@@ -255,8 +283,11 @@ impl Connection {
                     self.rest = Vec::new();
                 } else {
                     self.rest.clear();
+                    self.rest.reserve_exact(unfinished.len());
                     self.rest.extend_from_slice(unfinished);
                 }
+                let held = self.rest.capacity() + self.head.capacity();
+                self.ticket.hold(held, consumed > 0);
                 self.began = if unfinished.is_empty() {
                     None
                 } else if consumed > 0 {

@@ -18,6 +18,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmms
 use super::acl::{AccessList, Carrier};
 use super::bell::{Bell, Call};
 use super::denials::Denials;
+use super::fairness::Fairness;
 use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
@@ -60,7 +61,7 @@ pub struct Drain {
 #[derive(Debug)]
 pub enum Origin {
     /// Those of processes of this host.
-    Local,
+    Local(Fairness),
     /// Those of anybody whom the gate lets through.
     Network {
         /// The `-a` list in force.
@@ -82,7 +83,7 @@ impl Drain {
             self.shard.hand_over_by_force();
         }
         match self.origin {
-            Origin::Local => 0,
+            Origin::Local(_) => 0,
             Origin::Network { overflow, .. } => overflow.seen,
         }
     }
@@ -94,6 +95,11 @@ impl Drain {
         let mut tally = Tally::default();
         let mut last_call = None;
         loop {
+            if let Origin::Local(fairness) = &mut self.origin
+                && let Some(other) = fairness.headers(&self.socket, BATCH)
+            {
+                headers = other;
+            }
             match self.receive(&mut buffer, &mut headers, &mut tally) {
                 Ok(()) => {
                     self.shard.after_datagrams();
@@ -180,8 +186,12 @@ impl Origin {
         datagram: &RecvMsg<'_, '_, SockaddrStorage>,
         shard: &mut Shard,
     ) -> Option<Peer> {
-        let Self::Network { gate, denials, .. } = self else {
-            return Some(Peer::Local);
+        let (gate, denials) = match self {
+            Self::Local(fairness) => {
+                shard.limit(fairness.limits(datagram, shard.begun()));
+                return Some(Peer::Local);
+            }
+            Self::Network { gate, denials, .. } => (gate, denials),
         };
         let address = datagram.address.as_ref().and_then(socket_address)?;
         if shard.admits(gate, address, Carrier::Udp) {

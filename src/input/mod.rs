@@ -12,6 +12,7 @@ pub mod bell;
 mod connection;
 pub mod datagram;
 pub mod denials;
+pub mod fairness;
 pub mod fragments;
 pub mod internal;
 pub mod kernel;
@@ -21,6 +22,7 @@ pub mod shard;
 pub mod stream;
 pub mod tcp;
 pub mod udp;
+mod unfinished;
 pub mod unix;
 
 use crate::message;

@@ -22,7 +22,7 @@ use crate::format::Received;
 use crate::message::{self, Flag, Message, Sender};
 use crate::pri::Facility;
 use crate::route::filter::Scene;
-use crate::route::inbox::Inbox;
+use crate::route::inbox::{Claim, Inbox};
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
 use crate::route::{Class, KernelProgram, Policy, RoutingTable};
 
@@ -121,6 +121,10 @@ pub struct Shard {
     begun: Instant,
     source: Source,
     patience: Patience,
+    /// What the sender of the next message may ask of outputs that are behind.
+    claim: Claim,
+    /// Whether somebody in this batch was beyond his share.
+    somebody_is_beyond: bool,
 }
 
 /// The text of the last peer's address, for `:source` filters.
@@ -159,6 +163,8 @@ impl Shard {
             begun,
             source,
             patience,
+            claim: Claim::Rightful,
+            somebody_is_beyond: false,
         }
     }
 
@@ -173,6 +179,21 @@ impl Shard {
             self.policy = Arc::clone(table.policy());
             self.lanes.follow(Arc::clone(&table));
         }
+    }
+
+    /// When the batch began.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// Says whether the sender of the messages to come has sent more than his share.
+    pub(super) fn limit(&mut self, beyond: bool) {
+        self.somebody_is_beyond |= beyond;
+        self.claim = match (beyond, self.patience.left.is_zero()) {
+            (false, _) => Claim::Rightful,
+            (true, false) => Claim::Patient,
+            (true, true) => Claim::Spent,
+        };
     }
 
     /// Whether the `-a` list lets this peer through.
@@ -213,6 +234,7 @@ impl Shard {
             received,
             begun,
             opened,
+            claim,
             ..
         } = self;
         let own_name = &policy.hostname[..];
@@ -246,7 +268,7 @@ impl Shard {
             program: has_tag.then(|| tag(message.msg())).flatten(),
         };
         let local = !matches!(peer, Peer::Remote(_));
-        let fate = lanes.deliver(&message, scene, local, class, *received);
+        let fate = lanes.deliver(&message, scene, local, class, *received, *claim);
         if fate == Fate::Routed && opened.is_none() {
             *opened = Some(*received);
         }
@@ -257,6 +279,9 @@ impl Shard {
     ///
     /// Blocks for a bounded time where an output is behind, then drops the least urgent.
     pub fn after_datagrams(&mut self) {
+        if std::mem::take(&mut self.somebody_is_beyond) {
+            self.wait_for_those_behind();
+        }
         if self.is_late() {
             self.before_sleep();
         } else if self.lanes.has_full() {
@@ -270,13 +295,27 @@ impl Shard {
         self.opened = None;
     }
 
+    /// Somebody has sent more than his share: he, and all others meanwhile, wait for the outputs that are
+    /// behind, as long as there is patience left.
+    fn wait_for_those_behind(&mut self) {
+        let mut turn = Patience::FOR_ONE;
+        for lane in self.lanes.table().lanes() {
+            if lane.inbox.is_tight() {
+                let wait = |patience| lane.inbox.wait_while_tight(patience);
+                self.patience.spend(&mut turn, wait);
+            }
+        }
+    }
+
     fn hand_over_patiently(&mut self, which: Which) {
         let Self {
             lanes, patience, ..
         } = self;
         let mut turn = Patience::AT_ONCE;
         lanes.hand_over(which, |inbox, block| {
-            patience.wait(inbox, block.octets().len(), &mut turn);
+            patience.spend(&mut turn, |patience| {
+                inbox.wait_for_room(block.octets().len(), patience);
+            });
             inbox.force(block);
             true
         });
@@ -334,6 +373,8 @@ struct Patience {
 
 impl Patience {
     const AT_ONCE: Duration = Duration::from_millis(100);
+    /// For one who is beyond his share: all others wait with him.
+    const FOR_ONE: Duration = Duration::from_millis(5);
     const IN_A_MINUTE: Duration = Duration::from_secs(1);
 
     fn new() -> Self {
@@ -343,15 +384,15 @@ impl Patience {
         }
     }
 
-    /// Waits for room, all in all no longer than what is left of `turn`.
-    fn wait(&mut self, inbox: &Inbox, octets: usize, turn: &mut Duration) {
+    /// Waits as `wait` does, all in all no longer than what is left of `turn`.
+    fn spend(&mut self, turn: &mut Duration, wait: impl FnOnce(Duration)) {
         let began = Instant::now();
         if began - self.since >= Duration::from_secs(60) {
             *self = Self::new();
         }
         let patience = self.left.min(*turn);
         if !patience.is_zero() {
-            inbox.wait_for_room(octets, patience);
+            wait(patience);
             let spent = began.elapsed();
             self.left = self.left.saturating_sub(spent);
             *turn = turn.saturating_sub(spent);

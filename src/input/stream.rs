@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::acl::{AccessList, Carrier};
 use super::connection::{Connection, Listening, Socket};
 use super::shard::{Peer, Shard};
+use super::unfinished::Unfinished;
+use crate::budget::{Budget, Held};
 use crate::config::ListenAddress;
 use crate::counters::{InputCounters, Rejection};
 use crate::frame::Framer;
@@ -37,11 +39,11 @@ const MAX_LOCAL: usize = 4096;
 /// Connections that wait for an output when they are to be handed over get so long.
 const SUSPEND_WITHIN: Duration = Duration::from_secs(5);
 
+/// What a connection takes without an unfinished frame, in octets (measured).
+const MEMORY_OF_ONE: usize = 2048;
+
 /// At the end, what the kernel has already is taken for this long at most.
 const LAST_CALL: Duration = Duration::from_secs(1);
-
-/// How long senders are made to wait for an output that takes nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long accepting rests when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -111,13 +113,14 @@ pub enum Command {
 pub fn run(
     shard: Shard,
     gate: Arc<AccessList>,
+    memory: &Budget,
     mut commands: mpsc::Receiver<Command>,
 ) -> io::Result<Vec<Suspended>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let local = LocalSet::new();
-    let hub = Rc::new(Hub::new(shard, gate));
+    let hub = Rc::new(Hub::new(shard, gate, memory));
     let control = async {
         let flusher = tokio::task::spawn_local(Rc::clone(&hub).flush());
         let mut listeners = HashMap::new();
@@ -137,7 +140,10 @@ pub fn run(
                         listener.abort();
                     }
                 }
-                Command::Follow => hub.shard.borrow_mut().begin(),
+                Command::Follow => {
+                    hub.shard.borrow_mut().begin();
+                    hub.followed.notify_waiters();
+                }
                 Command::Resume {
                     connection,
                     counters,
@@ -174,11 +180,14 @@ pub(super) enum Closing {
 pub(super) struct Hub {
     pub(super) shard: RefCell<Shard>,
     pub(super) buffer: RefCell<Vec<u8>>,
+    pub(super) unfinished: Rc<Unfinished>,
     gate: Arc<AccessList>,
     /// Told after each batch, so that blocks leave before the thread sleeps.
     pub(super) delivered: Notify,
     pub(super) stopping: watch::Sender<Closing>,
     pub(super) suspended: RefCell<Vec<Suspended>>,
+    /// Told when there is a new table.
+    followed: Notify,
     /// Told when a connection has ended.
     left: Notify,
     /// A connection with this descriptor or a higher one is the last that is accepted for now: the rest
@@ -187,25 +196,32 @@ pub(super) struct Hub {
     connections: RefCell<Connections>,
 }
 
-#[derive(Default)]
 struct Connections {
+    memory: Held,
     in_all: usize,
     local: usize,
     by_address: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
 }
 
 impl Hub {
-    fn new(shard: Shard, gate: Arc<AccessList>) -> Self {
+    fn new(shard: Shard, gate: Arc<AccessList>, memory: &Budget) -> Self {
         Self {
             shard: RefCell::new(shard),
             buffer: RefCell::new(Vec::new()),
+            unfinished: Rc::new(Unfinished::new(memory)),
             gate,
             delivered: Notify::new(),
             stopping: watch::Sender::new(Closing::No),
             suspended: RefCell::default(),
+            followed: Notify::new(),
             left: Notify::new(),
             last_descriptor: last_descriptor(),
-            connections: RefCell::default(),
+            connections: RefCell::new(Connections {
+                memory: memory.holder(),
+                in_all: 0,
+                local: 0,
+                by_address: HashMap::default(),
+            }),
         }
     }
 
@@ -227,9 +243,11 @@ impl Hub {
             let Some((inbox, octets)) = refused else {
                 return;
             };
-            if timeout(PATIENCE, inbox.room(octets)).await.is_err() {
-                // Its output stands still: the others must not stand with it.
-                inbox.stall();
+            // If its output stands still, the others do not stand with it for long; if a reload removed
+            // it, nobody waits for it any more.
+            tokio::select! {
+                () = inbox.room(octets) => {}
+                () = self.followed.notified() => {}
             }
         }
     }
@@ -248,7 +266,8 @@ impl Hub {
             _ = timeout_at(next_look.min(end), self.delivered.notified()).await;
         }
         if how == Closing::Suspend {
-            self.hand_over(Which::All).await;
+            // Whatever is in vain within that time is not worth keeping the successor waiting.
+            _ = timeout(SUSPEND_WITHIN, self.hand_over(Which::All)).await;
         }
         self.shard.borrow_mut().hand_over_by_force();
     }
@@ -364,6 +383,7 @@ impl Seat {
         let address = peer.ip();
         let mut connections = hub.connections.borrow_mut();
         connections.in_all += 1;
+        connections.memory.grow(MEMORY_OF_ONE);
         match address {
             Some(address) => *connections.by_address.entry(address).or_default() += 1,
             None => connections.local += 1,
@@ -380,6 +400,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut connections = self.hub.connections.borrow_mut();
         connections.in_all -= 1;
+        connections.memory.shrink(MEMORY_OF_ONE);
         connections.local -= usize::from(self.address.is_none());
         if let Some(address) = self.address
             && let Some(count) = connections.by_address.get_mut(&address)

@@ -1,7 +1,7 @@
 //! Lines that were written and that the disk may not have yet, so that they can be written again.
 //!
 //! A sync that fails may have lost any of them, and a second one would only pretend (reliability 0.6). The
-//! limit: an eighth of the memory of the output, and 1 MiB. Beyond it the oldest are let go, and counted.
+//! limit: 1 MiB, or a part of a budget that is small. Beyond it the oldest are let go, and counted.
 
 use std::collections::VecDeque;
 use std::ops::Range;

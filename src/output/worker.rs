@@ -45,8 +45,8 @@ const GROUP_WITHIN: Duration = Duration::from_millis(5);
 /// `sync=durable`: so many octets wait for no others.
 const GROUP_OCTETS: usize = 256 * 1024;
 
-/// What the disk may not have yet takes the memory of the queue divided by this, beside the queue.
-pub const RETAINED: usize = 7;
+/// What the disk may not have yet takes the whole memory budget divided by this, beside the queue.
+const RETAINED: usize = 64;
 
 /// A disk that fails to sync is tried this often.
 const SYNC_RETRY: Duration = Duration::from_millis(250);

@@ -6,20 +6,23 @@
 //!       ◄───────────────┴──────────────── empty blocks for reuse ◄────────────────────────┘
 //! ```
 //!
-//! Bounded by memory. When it is full the caller decides: wait a little ([`Inbox::wait_for_room`],
-//! [`Inbox::room`]), or make room by dropping the least urgent records ([`Inbox::force`]). Every drop is
-//! counted and told ([`super::loss`]). The queue closes when the last `Inbox` is gone; the worker then
-//! drains it and ends.
+//! Bounded by its share of the memory budget. When it is full the caller decides: wait ([`room`]), or make
+//! room by dropping the least urgent records ([`Inbox::force`]). Every drop is counted and told
+//! ([`super::loss`]). The queue closes when the last `Inbox` is gone; the worker then drains it and ends.
+
+mod room;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use self::room::InVain;
 use super::loss::{Gap, LossLog};
 use crate::block::Block;
+use crate::budget::{Budget, Held};
 use crate::config::OutputSettings;
 use crate::counters::{Loss, OutputCounters};
 use crate::pri::Severity;
@@ -66,6 +69,19 @@ pub enum Pause {
     Ending,
 }
 
+/// What the sender of a message may ask of an output for which memory is tight.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Claim {
+    /// To take it: he is within his share.
+    #[default]
+    Rightful,
+    /// To take it unless somebody has waited for that output in vain: he is beyond his share, and will be
+    /// made to wait.
+    Patient,
+    /// Nothing: he is beyond his share, and there is no time left to wait.
+    Spent,
+}
+
 /// How many empty blocks are kept for reuse.
 const SPARE_BLOCKS: usize = 4;
 
@@ -75,11 +91,17 @@ const SPARE_MEMORY: usize = 2 * Block::FULL;
 #[derive(Debug)]
 struct State {
     orders: VecDeque<Order>,
-    /// What the queued blocks take, in octets.
-    memory: usize,
-    /// Somebody has waited in vain, and the worker has taken nothing since: nobody waits again.
-    stalled: bool,
+    /// What the queued blocks take.
+    memory: Held,
+    /// Who has waited in vain since the worker took something last.
+    in_vain: InVain,
+    /// How many blocks the worker has taken: while that does not change, the output stands still.
+    taken: u64,
+    /// How long a stream waits while the worker takes nothing and knows of no trouble.
+    patience: Duration,
     spare: Vec<Block>,
+    /// What the spare blocks take.
+    spare_memory: Held,
     /// Why the worker cannot write at present: what is shed meanwhile is lost for that reason.
     trouble: Option<Loss>,
     closed: bool,
@@ -90,11 +112,16 @@ struct State {
 }
 
 impl State {
+    /// Whether a block of so many octets has no place in this queue's share of the memory.
+    fn is_full(&self, octets: usize) -> bool {
+        self.is_over(octets, self.memory.share())
+    }
+
     /// Whether a block of so many octets has no place in a queue that may take `limit` of memory.
-    fn is_full(&self, octets: usize, limit: usize) -> bool {
-        self.memory > 0
+    fn is_over(&self, octets: usize, limit: usize) -> bool {
+        self.memory.octets() > 0
             && !self.fits_behind(octets)
-            && self.memory + octets.max(Block::ROOM) > limit
+            && self.memory.octets() + octets.max(Block::ROOM) > limit
     }
 
     /// Whether so many octets fit into the last block that is queued.
@@ -122,7 +149,8 @@ impl State {
             {
                 let before = block.memory();
                 let shed = block.shed(severity, room) as u64;
-                self.memory = (self.memory + block.memory()).saturating_sub(before);
+                let memory = self.memory.octets() + block.memory();
+                self.memory.set(memory.saturating_sub(before));
                 return shed;
             }
         }
@@ -136,7 +164,10 @@ struct Shared {
     arrived: Condvar,
     room: Condvar,
     room_for_tasks: Notify,
-    limit: usize,
+    /// As in the state, for a look without the lock: whether memory is tight for it, and whether somebody
+    /// has waited in vain.
+    is_tight: AtomicBool,
+    was_in_vain: AtomicBool,
     counters: Arc<OutputCounters>,
     /// How many records had come when [`Inbox::watch`] was called.
     watched: AtomicU64,
@@ -168,14 +199,22 @@ impl Drop for Sending {
 #[derive(Debug)]
 pub struct Orders(Arc<Shared>);
 
-/// A queue that takes at most `limit` octets of memory (one block is always accepted) for the output called `name`.
-pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbox, Orders) {
+/// A queue that takes its share of `memory` (one block is always accepted) for the output called `name`.
+pub fn inbox(
+    name: String,
+    memory: impl Into<Budget>,
+    counters: Arc<OutputCounters>,
+) -> (Inbox, Orders) {
+    let memory = memory.into();
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             orders: VecDeque::new(),
-            memory: 0,
-            stalled: false,
+            memory: memory.holder(),
+            in_vain: InVain::Nobody,
+            taken: 0,
+            patience: Inbox::SHORT_PATIENCE,
             spare: Vec::new(),
+            spare_memory: memory.holder(),
             trouble: None,
             closed: false,
             ending_told: false,
@@ -185,7 +224,8 @@ pub fn inbox(name: String, limit: usize, counters: Arc<OutputCounters>) -> (Inbo
         arrived: Condvar::new(),
         room: Condvar::new(),
         room_for_tasks: Notify::new(),
-        limit,
+        is_tight: AtomicBool::new(false),
+        was_in_vain: AtomicBool::new(false),
         losses: LossLog::new(name),
         watched: AtomicU64::new(counters.enqueued.get()),
         counters,
@@ -204,7 +244,7 @@ impl Inbox {
     pub fn offer(&self, block: &mut Block) -> Result<(), Full> {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        if state.is_full(block.octets().len(), shared.limit) {
+        if state.is_full(block.octets().len()) {
             return Err(Full);
         }
         shared.accept(&mut state, block);
@@ -218,12 +258,14 @@ impl Inbox {
         let mut state = shared.lock();
         let mut dropped = 0;
         let why = state.trouble.unwrap_or(Loss::Full);
-        while state.is_full(block.octets().len(), shared.limit) {
+        // Where others have taken what was its share before, it keeps what it has, and gets no more.
+        let limit = state.memory.share().max(state.memory.octets());
+        while state.is_over(block.octets().len(), limit) {
             let Some(severity) = state.least_urgent().max(block.least_urgent()) else {
                 break;
             };
-            let wanted = state.memory + block.octets().len().max(Block::ROOM);
-            let room = wanted.saturating_sub(shared.limit);
+            let wanted = state.memory.octets() + block.octets().len().max(Block::ROOM);
+            let room = wanted.saturating_sub(limit);
             let mut shed = state.shed(severity, room);
             if shed == 0 {
                 shed = block.shed(severity, room) as u64;
@@ -241,61 +283,43 @@ impl Inbox {
         shared.losses.note(dropped, why);
     }
 
+    /// Whether most of the memory that it may take is taken.
+    pub fn is_tight(&self) -> bool {
+        self.0.0.is_tight.load(Relaxed)
+    }
+
+    /// Whether a message is to be [refused](Self::refuse) because of whoever sent it.
+    pub fn refuses(&self, claim: Claim) -> bool {
+        match claim {
+            Claim::Rightful => false,
+            Claim::Patient => self.is_tight() && self.0.0.was_in_vain.load(Relaxed),
+            Claim::Spent => self.is_tight(),
+        }
+    }
+
+    /// Counts records that were meant for it and were never made.
+    pub fn refuse(&self, records: u64) {
+        let shared = &self.0.0;
+        shared.counters.enqueue(records);
+        shared.counters.lose(records, Loss::Share);
+        shared.losses.note(records, Loss::Share);
+    }
+
     /// Asks for a change behind the messages that are queued already.
     pub fn order(&self, change: Change) {
         self.0.0.lock().orders.push_back(Order::Change(change));
         self.0.0.arrived.notify_one();
     }
 
-    /// Blocks until there is room for `octets`, or `patience` is over, or it is known to be in vain;
-    /// tells whether there is.
-    pub fn wait_for_room(&self, octets: usize, patience: Duration) -> bool {
-        let shared = &self.0.0;
-        let full = |state: &mut State| state.is_full(octets, shared.limit) && !state.stalled;
-        let waited = shared
-            .room
-            .wait_timeout_while(shared.lock(), patience, full);
-        let (mut state, over) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.stalled |= over.timed_out();
-        !state.is_full(octets, shared.limit)
-    }
-
-    /// Whether somebody waited in vain, and nothing was taken since.
-    pub fn is_stalled(&self) -> bool {
-        self.0.0.lock().stalled
-    }
-
-    /// Notes that somebody waited in vain.
-    pub fn stall(&self) {
-        self.0.0.lock().stalled = true;
-    }
-
-    /// Waits without blocking the thread until there is room for `octets`.
-    pub async fn room(&self, octets: usize) {
-        let shared = &self.0.0;
-        loop {
-            let made = shared.room_for_tasks.notified();
-            tokio::pin!(made);
-            // Enlisted before the look, so that room made in between is not missed.
-            made.as_mut().enable();
-            {
-                if !shared.lock().is_full(octets, shared.limit) {
-                    return;
-                }
-            }
-            made.await;
-        }
-    }
-
     /// From now on it matters whether something comes: see [`Self::was_quiet`].
     pub fn watch(&self) {
         let come = self.0.0.counters.enqueued.get();
-        self.0.0.watched.store(come, Ordering::Relaxed);
+        self.0.0.watched.store(come, Relaxed);
     }
 
     /// Whether nothing came since [`Self::watch`].
     pub fn was_quiet(&self) -> bool {
-        self.0.0.counters.enqueued.get() == self.0.0.watched.load(Ordering::Relaxed)
+        self.0.0.counters.enqueued.get() == self.0.0.watched.load(Relaxed)
     }
 
     /// A way to hurry the worker that does not keep the queue open.
@@ -338,7 +362,7 @@ impl Stopper {
         (state.stop_by, state.ending_told) = (None, false);
         let kept = state.kept.take().into_iter().flatten();
         for block in kept.rev() {
-            state.memory += block.memory();
+            state.memory.grow(block.memory());
             state.orders.push_front(Order::Write(block));
         }
         drop(state);
@@ -376,11 +400,14 @@ impl Shared {
                 let before = last.memory();
                 last.append(block);
                 block.clear();
-                state.memory = (state.memory + last.memory()).saturating_sub(before);
+                let grown = last.memory().saturating_sub(before);
+                state.memory.grow(grown);
             }
             Some(_) | None => {
                 let empty = state.spare.pop().unwrap_or_default();
-                state.memory += block.memory();
+                state.spare_memory.shrink(empty.memory());
+                state.memory.grow(block.memory());
+                self.is_tight.store(state.memory.is_tight(), Relaxed);
                 state
                     .orders
                     .push_back(Order::Write(std::mem::replace(block, empty)));
@@ -400,8 +427,11 @@ impl Orders {
         loop {
             if let Some(order) = state.orders.pop_front() {
                 if let Order::Write(block) = &order {
-                    state.memory = state.memory.saturating_sub(block.memory());
-                    state.stalled = false;
+                    state.memory.shrink(block.memory());
+                    shared.is_tight.store(state.memory.is_tight(), Relaxed);
+                    state.taken += 1;
+                    state.in_vain = InVain::Nobody;
+                    shared.was_in_vain.store(false, Relaxed);
                     shared.room.notify_all();
                     shared.room_for_tasks.notify_waiters();
                 }
@@ -497,7 +527,9 @@ impl Orders {
     pub fn recycle(&self, mut block: Block) {
         block.clear();
         let mut state = self.0.lock();
-        if state.spare.len() < SPARE_BLOCKS && block.memory() <= SPARE_MEMORY {
+        let keep = state.spare.len() < SPARE_BLOCKS && !state.memory.is_tight();
+        if keep && block.memory() <= SPARE_MEMORY {
+            state.spare_memory.grow(block.memory());
             state.spare.push(block);
         }
     }
@@ -510,6 +542,8 @@ impl Orders {
     /// Notes why nothing can be written at present, or that it can.
     pub fn set_trouble(&self, why: Option<Loss>) {
         self.0.lock().trouble = why;
+        // Whoever waits may have less patience now.
+        self.0.room_for_tasks.notify_waiters();
     }
 
     /// Counts `records` as lost, and tells the operator once in a while.
@@ -547,9 +581,9 @@ impl Orders {
         self.0.losses.put_back(gap);
     }
 
-    /// How many octets of memory the queue takes at most.
+    /// How many octets of memory all queues may take together.
     pub fn limit(&self) -> usize {
-        self.0.limit
+        self.0.lock().memory.budget().limit()
     }
 
     /// Tells the operator what was lost since the last word about it, now that writing works again.
@@ -612,7 +646,7 @@ mod tests {
 
     #[test]
     fn the_least_urgent_go_first_and_of_those_the_oldest_and_no_more_than_needed() {
-        let (inbox, orders) = queue(300 * KIB);
+        let (inbox, orders) = queue(300 * KIB / 7 * 8);
         let mut queued = Vec::new();
         for (severity, mark) in [
             (Severity::Error, b'e'),
@@ -653,20 +687,6 @@ mod tests {
         inbox.counters().write(got.len() as u64, 0);
         assert!(inbox.counters().balance());
         assert_eq!(inbox.counters().queued(), 0);
-    }
-
-    #[test]
-    fn nobody_waits_twice_in_vain() {
-        let (inbox, orders) = queue(1);
-        let fill = || block(Severity::Notice, b'a', 60 * KIB);
-        assert_eq!(inbox.offer(&mut fill()), Ok(()));
-        assert!(!inbox.wait_for_room(60 * KIB, Duration::from_millis(1)));
-        assert!(inbox.is_stalled());
-        // Would take an hour if it waited.
-        assert!(!inbox.wait_for_room(60 * KIB, Duration::from_secs(3600)));
-        assert_eq!(drain(&orders), b"a");
-        assert!(!inbox.is_stalled());
-        assert!(inbox.wait_for_room(60 * KIB, Duration::from_secs(3600)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::filter::{Answers, Scene};
-use super::inbox::Inbox;
+use super::inbox::{Claim, Inbox};
 use super::{Class, LaneId, RoutingTable};
 use crate::block::Block;
 use crate::format::{Formatter, Received, Shown, Template};
@@ -34,6 +34,8 @@ pub struct Lanes {
     dirty: Vec<LaneId>,
     picked: Vec<LaneId>,
     answers: Answers,
+    /// For each lane, the records that were refused since the last hand-over.
+    refused: Vec<u64>,
     formatter: Formatter,
 }
 
@@ -41,6 +43,7 @@ impl Lanes {
     /// Empty blocks for the lanes of `table`.
     pub fn new(table: Arc<RoutingTable>) -> Self {
         let open = table.lanes().iter().map(|_| Block::default()).collect();
+        let refused = vec![0; table.lanes().len()];
         let (dirty, picked) = (Vec::new(), Vec::new());
         let answers = table.answers();
         Self {
@@ -49,6 +52,7 @@ impl Lanes {
             dirty,
             picked,
             answers,
+            refused,
             formatter: Formatter::default(),
         }
     }
@@ -70,7 +74,8 @@ impl Lanes {
 
     /// Routes one message and formats it into the open block of each lane that takes it.
     ///
-    /// A line is rendered once for each format; further lanes of the same format get a copy.
+    /// A line is rendered once for each format; further lanes of the same format get a copy. Outputs
+    /// that are behind refuse it if that is all its sender can claim.
     pub fn deliver(
         &mut self,
         message: &Message<'_>,
@@ -78,6 +83,7 @@ impl Lanes {
         local: bool,
         class: Class,
         received: Received,
+        claim: Claim,
     ) -> Fate {
         let Self {
             table,
@@ -85,11 +91,18 @@ impl Lanes {
             dirty,
             picked,
             answers,
+            refused,
             formatter,
         } = self;
         picked.clear();
+        let mut fate = Fate::Unmatched;
         table.route(answers, message, scene, local, class, |lane| {
-            picked.push(lane);
+            fate = Fate::Routed;
+            if table.lanes()[lane.index()].inbox.refuses(claim) {
+                refused[lane.index()] += 1;
+            } else {
+                picked.push(lane);
+            }
         });
         let shown = Shown {
             hostname: scene.hostname,
@@ -113,11 +126,7 @@ impl Lanes {
                 }),
             }
         }
-        if picked.is_empty() {
-            Fate::Unmatched
-        } else {
-            Fate::Routed
-        }
+        fate
     }
 
     /// Whether some lane holds a full block.
@@ -138,8 +147,18 @@ impl Lanes {
     /// to keep it open for another try.
     pub fn hand_over(&mut self, which: Which, mut full: impl FnMut(&Inbox, &mut Block) -> bool) {
         let Self {
-            table, open, dirty, ..
+            table,
+            open,
+            dirty,
+            refused,
+            ..
         } = self;
+        if which == Which::All {
+            let lanes = table.lanes().iter().zip(refused.iter_mut());
+            for (lane, refused) in lanes.filter(|(_, refused)| **refused > 0) {
+                lane.inbox.refuse(std::mem::take(refused));
+            }
+        }
         dirty.retain(|lane| {
             let block = &mut open[lane.index()];
             if which == Which::Full && !block.is_full() {

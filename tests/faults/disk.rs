@@ -13,11 +13,8 @@ use super::injection::Injection;
 use super::sequence::{Verdict, lines_of, message};
 use crate::support::{Daemon, LogFile, Setup, is_inside, output_of, skip, sum, wait_for};
 
-/// Rules that share the memory of the queues: what is left for one of 64 is 896 KiB.
-fn idle_outputs() -> String {
-    let rules = (1..=63).map(|port| format!("news.*\t@127.0.0.1:{port}\n"));
-    rules.collect()
-}
+/// The least memory that queues may have: 7 MiB of it for one.
+const SMALL: &str = "memory 8M\n";
 
 /// A sender whose messages have a kibioctet.
 fn long() -> String {
@@ -29,6 +26,14 @@ fn send(daemon: &Daemon, source: &str, from: u64, to: u64) {
     for number in from..to {
         daemon.unix(message(source, number));
     }
+}
+
+/// More than fits into the queues, over TCP: a process of this host would be held to its share.
+fn send_too_much(daemon: &Daemon, source: &str) -> u64 {
+    let sent = 10_000;
+    let lines = (0..sent).map(|number| message(source, number) + "\n");
+    daemon.tcp_stream(lines.collect::<String>());
+    sent
 }
 
 /// The sum over all lines that tell how many messages are missing.
@@ -90,11 +95,11 @@ fn f7_a_full_disk_that_has_room_again() {
     if !is_inside("faults::disk::f7_a_full_disk_that_has_room_again") {
         return;
     }
-    let setup = Setup::new(&format!("user.*\t{{dir}}/small/log\n{}", idle_outputs()));
+    let setup = Setup::new(&format!("{SMALL}user.*\t{{dir}}/small/log\n"));
     mount(&setup.path("small"), "size=256k");
     let daemon = setup.start();
-    let (source, sent) = (long(), 3000);
-    send(&daemon, &source, 0, sent);
+    let source = long();
+    let sent = send_too_much(&daemon, &source);
     let nospace = || daemon.counters().output("small/log")["dropped"]["nospace"].as_u64();
     wait_for("messages to be dropped", || nospace() > Some(0));
     daemon.stderr().wait_for("No space left on device");
@@ -134,12 +139,12 @@ fn f6_f8_f9_writing_goes_on_after_every_error() {
 
 #[test]
 fn f9_a_disk_that_fails_for_long_costs_what_the_counters_say() {
-    let daemon = Daemon::start(&format!("user.*\t{{dir}}/log\n{}", idle_outputs()));
+    let daemon = Daemon::start(&format!("{SMALL}user.*\t{{dir}}/log\n"));
     let Some(injection) = Injection::attach(&daemon, "log", "write:error=EIO") else {
         return;
     };
-    let (source, sent) = (long(), 3000);
-    send(&daemon, &source, 0, sent);
+    let source = long();
+    let sent = send_too_much(&daemon, &source);
     let io = || daemon.counters().output("/log")["dropped"]["io"].as_u64();
     wait_for("messages to be dropped", || io() > Some(0));
     drop(injection);

@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod injection;
 pub(crate) mod load;
+mod pressure;
 pub(crate) mod restart;
 mod rotation;
 pub(crate) mod sequence;

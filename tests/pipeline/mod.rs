@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use syslogd::block::Block;
+use syslogd::budget::Budget;
 use syslogd::config;
 use syslogd::counters::{InputCounters, OutputCounters, Rejection};
 use syslogd::format::{Escape, Escaping, Layout, Template, bsd_stamp};
@@ -15,6 +16,7 @@ use syslogd::input::acl::AccessList;
 use syslogd::input::bell::Bell;
 use syslogd::input::datagram::{Drain, Origin, Overflow};
 use syslogd::input::denials::Denials;
+use syslogd::input::fairness::Fairness;
 use syslogd::input::peer::PeerNames;
 use syslogd::input::shard::Shard;
 use syslogd::message::{Flag, Message, Sender, Timestamp, trim};
@@ -100,7 +102,10 @@ fn sent(place: Where, datagrams: &[Vec<u8>]) -> (OwnedFd, Origin) {
             for datagram in datagrams {
                 theirs.send(datagram).expect("there is room");
             }
-            (ours.into(), Origin::Local)
+            (
+                ours.into(),
+                Origin::Local(Fairness::new(String::new(), Budget::default())),
+            )
         }
         Where::Remote => {
             let ours = UdpSocket::bind("127.0.0.1:0").expect("there is a loopback interface");

@@ -218,14 +218,15 @@ impl Daemon {
         oracle.wait_for(&format!("oracle: {number} is still logged"));
         let balanced = within(DEADLINE, || Some(self.counters()).filter(Counters::balance));
         balanced.unwrap_or_else(|| unbalanced(&self.counters()));
-        let memory = self.resident_kib();
+        let memory = self.memory_kib("VmRSS:");
         assert!(memory < MEMORY_KIB, "{memory} KiB are resident");
         self.no_control_characters();
     }
 
-    fn resident_kib(&self) -> u64 {
+    /// What /proc tells of its memory: `VmRSS:` now, `VmHWM:` at most until now.
+    pub(crate) fn memory_kib(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let number = line.and_then(|line| line.split_whitespace().next());
         number
             .and_then(|number| number.parse().ok())

@@ -1,0 +1,208 @@
+//! The memory budget: what queued blocks and unfinished frames may take together (reliability S2).
+//!
+//! ```text
+//! |◄──────────────────────── limit ────────────────────────►|
+//! | output a │ output b │ frames │ an output may take ⅞ of what the others leave │ ⅛ │
+//! ```
+//!
+//! One output that stands still may have nearly all of it, and several share it: the more of them there
+//! are, the less each gets, and something is left for the next. Nobody reserves what is not used, and no
+//! limit depends on how many outputs there are.
+//!
+//! Outside the budget are the open blocks of the threads that receive, and the block that each output
+//! writes: they grow with the configuration, and not with what is sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The budget of a daemon; clones are the same one. Counted in octets, at most once for each block.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    limit: AtomicUsize,
+    used: AtomicUsize,
+    /// How many holders have nearly all that they may have.
+    tight: AtomicUsize,
+}
+
+impl Budget {
+    /// What there is unless the configuration says (`memory`).
+    pub const DEFAULT: usize = 64 << 20;
+
+    /// A budget of so many octets.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Account {
+            limit: AtomicUsize::new(limit),
+            used: AtomicUsize::new(0),
+            tight: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Another limit (a reload). What is over it stays until it is written or finished.
+    pub fn set_limit(&self, limit: usize) {
+        self.0.limit.store(limit, Relaxed);
+    }
+
+    /// How much there is in all.
+    pub fn limit(&self) -> usize {
+        self.0.limit.load(Relaxed)
+    }
+
+    /// How much is in use.
+    pub fn used(&self) -> usize {
+        self.0.used.load(Relaxed)
+    }
+
+    /// Whether it is [tight](Held::is_tight) for one of its holders.
+    pub fn is_tight_for_one(&self) -> bool {
+        self.0.tight.load(Relaxed) > 0
+    }
+
+    /// A holder of memory that has none yet.
+    pub fn holder(&self) -> Held {
+        Held {
+            budget: self.clone(),
+            octets: 0,
+            is_tight: false,
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT)
+    }
+}
+
+/// A budget of its own with this limit, in octets.
+impl From<usize> for Budget {
+    fn from(limit: usize) -> Self {
+        Self::new(limit)
+    }
+}
+
+/// What one holder has taken of a budget; given back when it goes.
+#[derive(Debug)]
+pub struct Held {
+    budget: Budget,
+    octets: usize,
+    is_tight: bool,
+}
+
+impl Held {
+    /// How much it has.
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// How much it may have in all: seven eighths of what the others leave.
+    pub fn share(&self) -> usize {
+        let others = self.budget.used().saturating_sub(self.octets);
+        self.budget.limit().saturating_sub(others) / 8 * 7
+    }
+
+    /// The budget it is taken from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Whether it took more than three quarters of its share, and has not come below half of it since.
+    pub fn is_tight(&self) -> bool {
+        self.is_tight
+    }
+
+    /// Has `octets` from now on, more or fewer than before.
+    pub fn set(&mut self, octets: usize) {
+        let used = &self.budget.0.used;
+        if octets >= self.octets {
+            used.fetch_add(octets - self.octets, Relaxed);
+        } else {
+            used.fetch_sub(self.octets - octets, Relaxed);
+        }
+        self.octets = octets;
+        let enough = if self.is_tight { 2 } else { 3 };
+        let is_tight = octets > self.share() / 4 * enough;
+        if is_tight != self.is_tight {
+            self.is_tight = is_tight;
+            let tight = &self.budget.0.tight;
+            if is_tight {
+                tight.fetch_add(1, Relaxed);
+            } else {
+                tight.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
+    /// Takes `octets` more.
+    pub fn grow(&mut self, octets: usize) {
+        self.set(self.octets.saturating_add(octets));
+    }
+
+    /// Gives `octets` back.
+    pub fn shrink(&mut self, octets: usize) {
+        self.set(self.octets.saturating_sub(octets));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_holders_share_the_budget_and_never_exceed_it() {
+        for holders in [1, 2, 3, 10, 100] {
+            let budget = Budget::new(1 << 20);
+            let mut held: Vec<Held> = (0..holders).map(|_| budget.holder()).collect();
+            // Each takes a little as long as it may.
+            while held.iter_mut().fold(false, |grown, holder| {
+                let grows = holder.octets() + 64 <= holder.share();
+                holder.grow(if grows { 64 } else { 0 });
+                grown || grows
+            }) {}
+            assert!(budget.used() <= budget.limit());
+            assert!(held.iter().all(Held::is_tight), "{holders}");
+            assert!(budget.is_tight_for_one(), "{holders}");
+            let least = held.iter().map(Held::octets).min().unwrap_or_default();
+            assert!(least >= budget.limit() * 3 / 4 / holders - 64, "{holders}");
+            drop(held);
+            assert_eq!(budget.used(), 0);
+            assert!(!budget.is_tight_for_one());
+        }
+    }
+
+    #[test]
+    fn it_is_tight_from_three_quarters_of_the_share_until_half_of_it() {
+        let budget = Budget::new(800);
+        let mut held = budget.holder();
+        for (octets, want) in [
+            (525, false),
+            (526, true),
+            (351, true),
+            (350, false),
+            (526, true),
+        ] {
+            held.set(octets);
+            assert_eq!(held.is_tight(), want, "{octets} of {}", held.share());
+            assert_eq!(budget.is_tight_for_one(), want);
+        }
+    }
+
+    #[test]
+    fn a_smaller_limit_takes_nothing_away() {
+        let budget = Budget::new(1000);
+        let mut held = budget.holder();
+        held.grow(700);
+        budget.set_limit(100);
+        assert_eq!((held.octets(), held.share()), (700, 84));
+        held.shrink(650);
+        assert_eq!(budget.used(), 50);
+    }
+}
