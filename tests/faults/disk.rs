@@ -11,7 +11,9 @@ use nix::unistd::mkfifo;
 
 use super::injection::Injection;
 use super::sequence::{Verdict, lines_of, message};
-use crate::support::{Daemon, LogFile, Setup, is_inside, output_of, skip, sum, wait_for};
+use crate::support::{
+    Counters, DEADLINE, Daemon, LogFile, Setup, is_inside, output_of, skip, sum, wait_for, within,
+};
 
 /// The least memory that queues may have: 7 MiB of it for one.
 const SMALL: &str = "memory 8M\n";
@@ -74,10 +76,22 @@ fn unmount(daemon: Daemon, name: &str) {
     daemon.finish();
 }
 
+/// The counters at a quiet point when all that was sent has reached the output `name`: before that, what
+/// waits in the socket or on its way is in no counter of an output, and they balance all the same.
+#[track_caller]
+fn settled(daemon: &Daemon, name: &str, sent: u64) -> Counters {
+    within(DEADLINE, || {
+        let counters = daemon.quiet();
+        let enqueued = counters.output(name)["enqueued"].as_u64();
+        (enqueued >= Some(sent)).then_some(counters)
+    })
+    .expect("all that was sent is enqueued")
+}
+
 /// What is missing from `name` is counted there, and told there, to the message; nothing is doubled.
 #[track_caller]
 fn prove_exact(daemon: &Daemon, name: &str, source: &str, sent: u64) -> u64 {
-    let counters = daemon.quiet();
+    let counters = settled(daemon, &format!("/{name}"), sent);
     let dropped = sum(&counters.output(&format!("/{name}"))["dropped"]);
     let path = daemon.setup().path(name);
     wait_for("all gaps to be told", || told(&lines_of(&path)) >= dropped);
@@ -447,7 +461,7 @@ fn s1_a_fifo_tells_its_reader_what_is_missing() {
     let daemon = setup.start();
     let (source, sent) = (long(), 200);
     send(&daemon, &source, 0, sent);
-    let dropped = sum(&daemon.quiet().output("fifo")["dropped"]);
+    let dropped = sum(&settled(&daemon, "fifo", sent).output("fifo")["dropped"]);
     assert!(dropped > 0);
     // A reader comes: it hears of the gap although no message follows.
     let reader = fs::OpenOptions::new().read(true).write(true).open(&fifo);
