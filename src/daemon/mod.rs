@@ -264,7 +264,7 @@ impl Started {
             tracing::info!(
                 "syslogd-rs {}: another program goes on; {}",
                 env!("CARGO_PKG_VERSION"),
-                statistics.farewell()
+                statistics.farewell(false)
             );
         });
         let mut stopped = running.suspend_outputs(left, pid_file.descriptor().ok());
@@ -345,11 +345,12 @@ impl Started {
             }
         }
         let statistics = running.stop_inputs();
+        let in_vain = running.is_in_trouble();
         _ = speaker.stop(|| {
             tracing::info!(
                 "syslogd-rs {}: exiting on {signal}; {}",
                 env!("CARGO_PKG_VERSION"),
-                statistics.farewell()
+                statistics.farewell(in_vain)
             );
         });
         let lost = running.stop_outputs(&statistics, deadline);

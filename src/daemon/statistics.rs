@@ -74,10 +74,15 @@ impl Statistics {
         )
     }
 
-    /// The sums when no more is received and the outputs still write: what is queued says nothing then.
-    pub fn farewell(&self) -> String {
+    /// The sums when no more is received and the outputs still write: what is queued says nothing then, unless
+    /// one of them writes `in_vain`.
+    pub fn farewell(&self, in_vain: bool) -> String {
         let dropped = self.outputs(OutputCounters::dropped_in_all);
-        format!("{}; dropped {dropped}", self.received())
+        let farewell = format!("{}; dropped {dropped}", self.received());
+        match self.outputs(OutputCounters::queued) {
+            queued @ 1.. if in_vain => format!("{farewell}, still queued {queued}"),
+            _ => farewell,
+        }
     }
 
     fn received(&self) -> String {

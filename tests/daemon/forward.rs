@@ -221,6 +221,11 @@ fn a_collector_that_never_comes_stops_nobody_else() {
         .iter()
         .any(|line| line.contains("2000 messages were not written"));
     assert!(lost, "{said:#?}");
+    assert!(
+        said.iter()
+            .any(|line| line.ends_with("; dropped 0, still queued 2000")),
+        "{said:#?}"
+    );
 }
 
 #[test]
