@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -454,7 +454,7 @@ fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Argu
             if error.kind() == ErrorKind::InvalidUtf8 {
                 not_text(&translation.argv)
             } else {
-                Usage(error)
+                Usage(with_tip(error))
             }
         })?;
     let mut arguments = Arguments::from_arg_matches(&matches)?;
@@ -482,6 +482,22 @@ fn not_text(argv: &[OsString]) -> Usage {
         .map(|argument| argument.as_bytes().escape_ascii().to_string())
         .collect();
     refused(format!("not UTF-8 text: {}", odd.join(", ")))
+}
+
+/// Says how a configuration is named, to whom has named one as other programs take it: `--check FILE`.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => word,
+        _ => return error,
+    };
+    if !word.starts_with('-') {
+        let tip = format!("a configuration is named with -f: -f {word}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
 }
 
 fn refused(sentence: String) -> Usage {

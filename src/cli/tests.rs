@@ -367,6 +367,7 @@ fn a_mistake_is_told_with_what_was_probably_meant() {
             "nothing is known of \"example.org\"; it takes one with --compat=",
         ),
         ("-F extra", "unexpected argument 'extra'"),
+        ("--check my.conf", "named with -f: -f my.conf"),
         ("--no-such-option", "unexpected argument '--no-such-option'"),
         ("-i r.pid", "is rsyslog's"),
     ] {
@@ -388,6 +389,22 @@ fn a_rotation_that_is_none_is_not_taken_for_reception() {
         let rotation = parsed(line).rotation.unwrap_or_default();
         assert!(rotation.starts_with("10"), "{line}: {rotation}");
     }
+}
+
+#[test]
+fn a_port_behind_r_is_not_taken_for_a_size() {
+    for line in ["-r514", "-r 514", "-r 10514"] {
+        let usage = parse(argv(line)).expect_err("a port").to_string();
+        assert!(
+            usage.contains("would rotate every file at"),
+            "{line}: {usage}"
+        );
+        assert!(usage.contains("-b :"), "{line}: {usage}");
+    }
+    for line in ["-r 0", "-r 514:5", "-r 514k", "-r 65536", "--rotate=514"] {
+        assert!(parsed(line).rotation.is_some(), "{line}");
+    }
+    assert!(parsed("--compat=sysklogd -r 514").rotation.is_some());
 }
 
 /// Options, known and not, attached and not, and what may follow them.

@@ -286,6 +286,11 @@ impl Translation {
                 None => self.ignored(name, "messages of the kernel are tagged kernel:"),
             },
             Shape::RotationOrUdp => match followed.value_like(is_rotation) {
+                Some(port) if is_port(port.as_encoded_bytes()) => self.refusals.push(format!(
+                    "{name} {0} would rotate every file at {0} octets; to receive over UDP write -b :{0}, and a \
+                     size with its unit, such as -r 10M:5",
+                    port.to_string_lossy()
+                )),
                 Some(rotation) => self.push("--rotate=", Some(rotation)),
                 None => self.extend(&["--bind=:514"]),
             },
@@ -374,6 +379,12 @@ fn is_socket(text: &[u8]) -> bool {
         ([], path) => is_path(path),
         (_, path) => path.starts_with(b":/"),
     }
+}
+
+/// What older daemons take for the port to receive on, and no size that anyone wants: rsyslog's `-r514`.
+fn is_port(text: &[u8]) -> bool {
+    let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.is_some_and(|port: u16| port > 0)
 }
 
 /// What is meant for a rotation: `SIZE`, `SIZE:COUNT` or `:COUNT`. Whether it is one is told later.
