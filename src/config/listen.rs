@@ -148,6 +148,10 @@ fn sockets(text: &str) -> Result<Vec<SocketAddr>, String> {
             quoted(address),
             address.chars().take(5).collect::<String>()
         )),
+        Err(_) if ["udp", "tcp"].contains(&address) => Err(format!(
+            "{} is no address; for every address write {address}://:{port}",
+            quoted(address)
+        )),
         Err(_) => Err(format!(
             "{} is no address; names are not resolved here, give an address",
             quoted(address)
