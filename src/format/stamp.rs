@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Messages come in runs of the same day, mostly of the same second. The zone is asked, which reads a
-//! clock and takes 60 ns, once for each second of reception and each quarter of an hour in the messages.
+//! clock and takes 60 ns, once for each second of reception and each minute in the messages.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -203,14 +203,15 @@ struct Zone {
     offset: i32,
 }
 
-/// No zone has changed its offset but at a quarter of an hour since 1973, in seconds since 1970.
+/// No zone has changed its offset within a minute since 1973, in seconds since 1970. Within a quarter of an hour
+/// some have: Newfoundland changed at one minute past midnight until 2011.
 const TIDY: i64 = 3 * 365 * 86_400;
 
 impl Zone {
     /// Seconds east of UTC at a point in time; both in seconds since 1970. The zone itself may become
     /// another one (TZ, `/etc/localtime`): what is known holds for a second of reception.
     fn offset(&mut self, seconds: i64, received: i64) -> i32 {
-        let period = if seconds < TIDY { 1 } else { 900 };
+        let period = if seconds < TIDY { 1 } else { 60 };
         let key = Some((received, seconds.div_euclid(period)));
         if self.known != key {
             let utc = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
