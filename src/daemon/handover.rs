@@ -125,34 +125,23 @@ impl State {
         out.0
     }
 
-    /// Reads the file that [`State::write`] made; the descriptors in it are taken over by copies.
+    /// Reads the file that [`State::write`] made, and the numbers of the descriptors in it; the state has
+    /// copies of them.
     ///
     /// # Errors
-    /// If it is no such file, or a descriptor is not open.
-    pub(super) fn read(mut file: &File) -> io::Result<Self> {
-        let mut octets = Vec::new();
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut octets)?;
-        Self::decoded(&octets, &|number| sys::copy_of_inherited(number).ok())
-            .ok_or_else(|| io::Error::other("what was handed over cannot be read"))
-    }
-
-    /// The numbers of the descriptors in the file.
-    ///
-    /// # Errors
-    /// As [`State::read`].
-    pub(super) fn numbers(mut file: &File) -> io::Result<Vec<RawFd>> {
+    /// If it is no such file, or a descriptor is not open, or there is none left for a copy.
+    pub(super) fn read(mut file: &File) -> io::Result<(Self, Vec<RawFd>)> {
         let mut octets = Vec::new();
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut octets)?;
         let numbers = RefCell::new(Vec::new());
-        let note = |number| {
+        let open = |number| {
             numbers.borrow_mut().push(number);
             sys::copy_of_inherited(number).ok()
         };
-        let state = Self::decoded(&octets, &note);
-        drop(state.ok_or_else(|| io::Error::other("what was handed over cannot be read"))?);
-        Ok(numbers.into_inner())
+        let state = Self::decoded(&octets, &open)
+            .ok_or_else(|| io::Error::other("what was handed over cannot be read"))?;
+        Ok((state, numbers.into_inner()))
     }
 
     fn decoded(octets: &[u8], open: &dyn Fn(RawFd) -> Option<OwnedFd>) -> Option<Self> {

@@ -29,6 +29,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::execve;
 
 use super::StartError;
@@ -74,6 +75,13 @@ impl Program {
     /// # Errors
     /// The sentence why not.
     pub(super) fn check(&self) -> Result<(), String> {
+        if let (Some(open), Ok((limit, _))) = (descriptors(), getrlimit(Resource::RLIMIT_NOFILE))
+            && open.saturating_mul(2).saturating_add(limit / 8) > limit
+        {
+            return Err(format!(
+                "{open} file descriptors are open, and twice as many are needed for a while; the limit is {limit}"
+            ));
+        }
         let path = self.path.display();
         let failed = |error: io::Error| format!("cannot run {path} --check: {error}");
         let paper = || memfd_create("syslogd check", MFdFlags::MFD_CLOEXEC).map(File::from);
@@ -178,6 +186,14 @@ impl Word {
     }
 }
 
+/// How many file descriptors are open; `None` if /proc is not mounted.
+///
+/// The next program holds each twice until it works: once for itself, and once for the way back.
+fn descriptors() -> Option<u64> {
+    let open = fs::read_dir("/proc/self/fd").ok()?;
+    u64::try_from(open.count()).ok()
+}
+
 /// Becomes another program, which gets these descriptors. Returns only if that fails.
 fn execute(path: &Path, arguments: &[OsString], word: &Word, kept: &[&OwnedFd]) -> io::Error {
     let environment = env::vars_os().filter(|(name, _)| {
@@ -256,8 +272,7 @@ impl Resumed {
         }
         let read = || {
             let memory = File::from(sys::inherited(word.memory)?);
-            let mut state = State::read(&memory)?;
-            let originals = State::numbers(&memory)?;
+            let (mut state, originals) = State::read(&memory)?;
             let originals = originals.into_iter().map(sys::inherited);
             Ok(Self {
                 is_background: word.is_background,

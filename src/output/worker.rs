@@ -347,7 +347,8 @@ impl Worker {
                 }
             }
         }
-        if !dropped && self.orders.is_empty() {
+        // While messages are given up, our own sentence about it would be the next of them, for ever.
+        if !dropped && self.orders.is_empty() && !self.sink.is_shedding() {
             self.orders.recovered();
         }
         kept

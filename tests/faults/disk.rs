@@ -520,3 +520,25 @@ fn v35_keep_free_gives_up_old_files_then_the_least_urgent_and_auth_last() {
     assert!(line.ends_with("little space left (keep_free)"), "{line}");
     unmount(daemon, "small");
 }
+
+#[test]
+fn v35_what_keep_free_gives_up_is_told_once_and_not_for_each_message() {
+    // More than any disk has: our own warnings are given up, too.
+    let daemon = Daemon::with(&["-cc"], "keep_free 9000000G\n*.*\t{dir}/log\n");
+    let told = || {
+        let said = daemon.stderr().all();
+        let begins = said.iter().filter(|line| line.contains("more are counted"));
+        begins.count()
+    };
+    for number in 0..5 {
+        let from = told();
+        daemon.unix("<13>app: given up");
+        daemon.unix(format!("<10>app: kept {number}"));
+        daemon.file("log").wait_for(&format!("app: kept {number}"));
+        assert!(from <= 1 && told() <= 1, "{:?}", daemon.stderr().all());
+    }
+    let dropped = sum(&daemon.quiet().output("log")["dropped"]);
+    assert!(dropped >= 5, "{dropped}");
+    assert_eq!(told(), 1);
+    drop(daemon.stop());
+}

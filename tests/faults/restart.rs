@@ -12,7 +12,7 @@ use nix::unistd::mkfifo;
 
 use super::load::{Load, Sent};
 use super::sequence::{Verdict, lines_of, message};
-use crate::support::{Daemon, Setup, counted};
+use crate::support::{Daemon, Setup, counted, wait_for};
 
 /// `--upgrade` of the daemon whose pid file is in this directory.
 pub(crate) fn upgrade(setup: &Setup) -> Output {
@@ -88,7 +88,7 @@ fn a_daemon_in_the_background_is_replaced_there() {
     let number = Pid::from_raw(pid.trim().parse().expect("a number"));
     let directory = fs::read_link(format!("/proc/{number}/cwd"));
     kill(number, Signal::SIGTERM).expect("it runs");
-    crate::support::wait_for("its end", || !setup.path("syslogd.pid").exists());
+    wait_for("its end", || !setup.path("syslogd.pid").exists());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(pid, pid_after);
     assert_eq!(directory.expect("it ran"), std::path::Path::new("/"));
@@ -224,6 +224,40 @@ fn without_a_daemon_there_is_nothing_to_upgrade() {
         assert_eq!(output.status.code(), Some(69), "{said}");
         assert!(said.contains("no syslogd runs"), "{said}");
     }
+}
+
+#[test]
+fn with_too_many_connections_for_an_upgrade_nothing_changes() {
+    let limited = ["sh", "-c", "ulimit -n 160; exec \"$0\" \"$@\""];
+    let setup = Setup::new("user.*\t{dir}/log\n")
+        .arguments(&["-cc"])
+        .wrapper(&limited);
+    let daemon = setup.start();
+    let frame = counted("<13>app: begun before");
+    let (half, rest) = frame.split_at(10);
+    let connections: Vec<_> = (0..70)
+        .map(|_| {
+            let mut connection = daemon.tcp();
+            connection.write_all(half.as_bytes()).expect("it is open");
+            connection
+        })
+        .collect();
+    let open = format!("/proc/{}/fd", daemon.pid());
+    wait_for("all connections to be taken", || {
+        fs::read_dir(&open).map_or(0, Iterator::count) > 85
+    });
+    let said = upgrade_in_vain(&daemon);
+    assert!(said.contains("file descriptors are open"), "{said}");
+    for mut connection in &connections {
+        connection.write_all(rest.as_bytes()).expect("it is open");
+    }
+    daemon.file("log").wait_for_lines(70);
+    drop(connections);
+    wait_for("all connections to be closed", || {
+        fs::read_dir(&open).map_or(0, Iterator::count) < 60
+    });
+    upgrade_well(&daemon);
+    daemon.finish();
 }
 
 #[test]
