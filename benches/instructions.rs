@@ -22,7 +22,7 @@ use std::hint::black_box;
 use bytes::BytesMut;
 use pipeline::{BATCH, FORWARD, Pipeline, STRUCTURED, TEXT};
 use rules::{By, DEBIAN, rules};
-use samples::{Sample, hostile, longest, near_miss, ordinary};
+use samples::{Sample, hostile, longest, longest_structured, near_miss, ordinary};
 use stream::{Framing, for_each_frame, framer, one_read};
 use syslogd::format::{Formatter, Received, Shown, Template};
 use syslogd::message::{Message, Sender};
@@ -177,7 +177,10 @@ fn whole_case(cases: &Cases, name: &str, rules: &str, sample: &Sample) {
 /// ordinary one.
 fn longest_messages(cases: &Cases) {
     const FEW: usize = 4;
-    for sample in [longest()].into_iter().chain(hostile()) {
+    for sample in [longest(), longest_structured()]
+        .into_iter()
+        .chain(hostile())
+    {
         for (name, template) in TEMPLATES {
             let mut pipeline = Pipeline::new("*.* /log", template);
             cases.case(&format!("hostile_{name}_{sample}"), FEW, || {

@@ -8,7 +8,8 @@
 # machine is. What changes it is the code, the compiler, and whether the processor has AVX2, which memchr
 # and libc ask for: without it nothing is compared. A hostile message (see benches/support/samples.rs) may
 # cost ten times an ordinary one of the same length; one that costs more fails, unless it did so in the
-# baseline, too.
+# baseline, too. One with "_sd_" in its name is held against an ordinary one that carries structured data as
+# well; the column "text" has what it costs beside text of its length, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -51,24 +52,33 @@ fi
 awk -v whole="${1:+no}" '
     # The ordinary message that a hostile one is held against.
     function kind(name) {
+        return text(name) (name ~ /_sd_/ ? "_sd" : "")
+    }
+    function text(name) {
         if (name ~ /^hostile_icase_/) return "hostile_contains_ordinary"
         match(name, /^hostile_[a-z0-9]+/)
         return substr(name, 1, RLENGTH) "_ordinary"
     }
     function ratio(table, name) { return kind(name) in table ? table[name] / table[kind(name)] : 0 }
+    function beside_text(table, name) { return text(name) in table ? table[name] / table[text(name)] : 0 }
     function fail(why) { bad[++wrong] = why }
     FNR == NR && /^#/ { made = made substr($0, 3) "\n"; next }
     FNR == NR { base[$1] = $2; next }
     { now[$1] = $2; order[++count] = $1 }
     END {
-        printf "%-42s %12s %12s %8s %9s\n", "instructions for each message", "baseline", "now", "change", "ordinary"
+        printf "%-42s %12s %12s %8s %9s %9s\n", "instructions for each message", "baseline", "now", "change", "ordinary", "text"
         for (i = 1; i <= count; i++) {
             name = order[i]
             hostile = name ~ /^hostile_/
-            if (!(name in base)) { fail(name ": not in the baseline"); continue }
+            if (!(name in base)) {
+                printf "%-42s %12s %12.1f %8s", name, "-", now[name], "-"
+                printf hostile ? sprintf(" %8.1fx %8.1fx\n", ratio(now, name), beside_text(now, name)) : "\n"
+                fail(name ": not in the baseline")
+                continue
+            }
             change = (now[name] / base[name] - 1) * 100
             printf "%-42s %12.1f %12.1f %+7.1f%%", name, base[name], now[name], change
-            printf hostile ? " %8.1fx\n" : "\n", ratio(now, name)
+            printf hostile ? sprintf(" %8.1fx %8.1fx\n", ratio(now, name), beside_text(now, name)) : "\n"
             if (change > 5) fail(sprintf("%s: %.1f %% more", name, change))
             if (change < -5) better++
             if (hostile && ratio(now, name) > 10 && ratio(base, name) <= 10)

@@ -87,6 +87,25 @@ pub(crate) fn longest() -> Sample {
     Sample::new("ordinary", remote(), cut(octets))
 }
 
+/// The longest ordinary message that carries structured data: what a hostile one with `sd_` in its name is
+/// held against, beside [`longest`], since who reads parameters does more for an octet than who copies text.
+pub(crate) fn longest_structured() -> Sample {
+    let head = "<13>1 2003-10-11T22:14:15.003Z bastion app 1 m ";
+    let order = r#"id="1234567" method="card" took="213" path="/api/v2/orders" agent="browser""#;
+    let mut octets = head.as_bytes().to_vec();
+    // As many elements as a program would write: their number is not what makes it long.
+    for number in 0.. {
+        let element = format!("[order{number}@32473 {order} {order} {order} {order} {order}]");
+        if octets.len() + element.len() + 100 > MAX_MESSAGE {
+            break;
+        }
+        octets.extend(element.bytes());
+    }
+    octets.push(b' ');
+    octets.resize(MAX_MESSAGE, b'm');
+    Sample::new("ordinary_sd", remote(), octets)
+}
+
 /// The longest message that is everywhere one octet short of 31 times `a` and a `b`.
 pub(crate) fn near_miss() -> Sample {
     let head = &b"<13>Oct 11 22:14:15 bastion app: "[..];
@@ -122,6 +141,7 @@ pub(crate) fn hostile() -> Vec<Sample> {
         ("sd_pairs", IETF, b"[]"),
         ("sd_elements", IETF, b"[x]"),
         ("sd_openings", IETF, b"[x a=\""),
+        ("sd_short_values", IETF, b"[x a=\"12\" b=\"3\"]"),
         (
             "sd_params",
             "<13>1 2003-10-11T22:14:15.003Z bastion app 1 m [x",
@@ -148,6 +168,12 @@ pub(crate) fn hostile() -> Vec<Sample> {
         ("escape", BSD, b"\x1b"),
         ("delete", BSD, b"\x7f"),
         ("control_alternating", BSD, b"a\x01"),
+        ("line_feeds_alternating", BSD, b"a\n"),
+        (
+            "line_feeds_sparse",
+            BSD,
+            b"\n23456789012345678901234567890123",
+        ),
         ("hash_signs", BSD, b"#"),
         ("high_octets", BSD, b"\xff"),
         ("continuations", BSD, b"\x80"),
@@ -164,14 +190,34 @@ pub(crate) fn hostile() -> Vec<Sample> {
         ("letters_3", BSD, "漢".as_bytes()),
         ("letters_4", BSD, "😀".as_bytes()),
         ("letters_alternating", BSD, "aé".as_bytes()),
+        ("letters_and_bidi", BSD, "é\u{202e}".as_bytes()),
+        (
+            "letters_sparse",
+            BSD,
+            "é3456789012345678901234567890123".as_bytes(),
+        ),
         ("bom_bad_end", "<13>1 - h a p m - \u{feff}", b"\xc3\xa9\xff"),
     ];
-    pieces
-        .iter()
-        .map(|(name, head, piece)| {
-            let body = piece.repeat(MAX_MESSAGE / piece.len());
-            Sample::new(name, remote(), cut([head.as_bytes(), &body].concat()))
-        })
+    let repeated = pieces.iter().map(|(name, head, piece)| {
+        let body = piece.repeat(MAX_MESSAGE / piece.len());
+        Sample::new(name, remote(), cut([head.as_bytes(), &body].concat()))
+    });
+    // No SD-ID stands twice, so that each is compared with those before it.
+    let distinct = |name, prefix: &str| {
+        let elements: Vec<String> = (0..MAX_MESSAGE / 3)
+            .map(|n| format!("[{prefix}{n:x}]"))
+            .collect();
+        Sample::new(
+            name,
+            remote(),
+            cut([IETF, &elements.concat()].concat().into_bytes()),
+        )
+    };
+    repeated
+        .chain([
+            distinct("sd_distinct", ""),
+            distinct("sd_distinct_long", "same-key"),
+        ])
         .collect()
 }
 

@@ -2,6 +2,12 @@
 //!
 //! Escaped are C0 but TAB, DEL, octets that are not UTF-8, C1, U+2028, U+2029, and the characters that
 //! turn the direction of writing (reliability S15). All else stays as it came.
+//!
+//! ```text
+//! order 12 paid, 213 ms, thank you       plain: copied, 32 octets looked at in one go
+//! caf e2 80 ae c3 a9 1b 5b 32 4a ff      a stretch of 64: first which octets are shown, then all are written
+//!  1  1  1  0  0  0  1  1  0  1 …         without a branch for any of them, so that nothing makes it slow
+//! ```
 
 use bytes::BytesMut;
 
@@ -19,8 +25,20 @@ pub enum Escape {
     Lossless,
 }
 
-/// Octets are looked at in pieces of this size, small enough for two vector registers.
+/// Plain octets are looked at in pieces of this size, small enough for two vector registers.
 const PIECE: usize = 32;
+
+/// Others are looked at in stretches of this size.
+const STRETCH: usize = 64;
+
+/// How far a character reaches beyond its first octet (RFC 3629 3).
+const REACH: usize = 3;
+
+/// A stretch, and what stands behind it; spaces after the end of all.
+type Window = [u8; STRETCH + REACH];
+
+/// Which octets of a stretch are shown as they are: see [`mask`].
+type Shown = [u8; STRETCH];
 
 /// Appends `octets`, escaped.
 pub(super) fn push_escaped(out: &mut BytesMut, mut octets: &[u8], escape: Escape) {
@@ -34,153 +52,200 @@ pub(super) fn push_escaped(out: &mut BytesMut, mut octets: &[u8], escape: Escape
     }
 }
 
-/// Appends what is at the front up to the next piece of printable ASCII, escaped; returns what follows.
+/// Appends the stretches up to the next one of printable ASCII, escaped; returns what follows.
 fn push_odd<'a>(out: &mut BytesMut, octets: &'a [u8], escape: Escape) -> &'a [u8] {
-    let mut written = Written::new(out, escape);
-    let (mut at, mut plain) = (0, 0);
-    while let Some(first) = octets.get(at) {
-        if !is_odd(*first, escape) {
-            written.show(*first);
-            at += 1;
-            plain += 1;
-            if plain == PIECE {
-                break;
-            }
-            continue;
+    let mut characters = [0; REACH + STRETCH];
+    push_stretches(out, octets, Style::of(escape), |window| {
+        let mut shown = [0; STRETCH];
+        for (shown, octet) in shown.iter_mut().zip(window) {
+            *shown = mask(!is_odd(*octet, escape));
         }
-        plain = 0;
-        let (length, visible) = if first.is_ascii() {
-            (1, false)
-        } else {
-            character(&octets[at..])
-        };
-        for octet in &octets[at..at + length] {
-            if visible {
-                written.show(*octet);
-            } else {
-                written.escape(*octet);
-            }
+        if window.is_ascii() {
+            characters[STRETCH..].fill(0);
+            return (shown, all(&shown));
         }
-        at += length;
-    }
-    &octets[at..]
-}
-
-/// How many octets are gathered before they are appended.
-const ROOM: usize = 256;
-
-/// Octets on their way into a record: gathered first, since each append has a price.
-struct Written<'a> {
-    out: &'a mut BytesMut,
-    escape: Escape,
-    gathered: [u8; ROOM],
-    length: usize,
-}
-
-impl<'a> Written<'a> {
-    fn new(out: &'a mut BytesMut, escape: Escape) -> Self {
-        Self {
-            out,
-            escape,
-            gathered: [0; ROOM],
-            length: 0,
+        find_characters(window, &mut characters);
+        for (at, shown) in shown.iter_mut().enumerate() {
+            let belongs = (characters[at] & 8)
+                | (characters[at + 1] & 4)
+                | (characters[at + 2] & 2)
+                | (characters[at + 3] & 1);
+            *shown |= mask(belongs != 0);
         }
-    }
-
-    #[inline]
-    fn show(&mut self, octet: u8) {
-        self.gathered[self.length] = octet;
-        self.length += 1;
-        self.make_room();
-    }
-
-    #[inline]
-    fn escape(&mut self, octet: u8) {
-        let (written, length) = match self.escape {
-            Escape::Caret if octet.is_ascii() => ([b'^', octet ^ 0x40, 0, 0], 2),
-            Escape::Octal | Escape::Lossless | Escape::Caret => (OCTAL[usize::from(octet)], 4),
-            Escape::Hex => (HEX[usize::from(octet)], 4),
-        };
-        if let Some(room) = self.gathered[self.length..].first_chunk_mut() {
-            *room = written;
-        }
-        self.length += length;
-        self.make_room();
-    }
-
-    /// There is always room for one more, however it is written.
-    #[inline]
-    fn make_room(&mut self) {
-        if self.length > ROOM - 4 {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        self.out.extend_from_slice(&self.gathered[..self.length]);
-        self.length = 0;
-    }
-}
-
-impl Drop for Written<'_> {
-    fn drop(&mut self) {
-        self.flush();
-    }
-}
-
-/// `#ooo` for every octet.
-static OCTAL: [[u8; 4]; 256] = table(b'#', 8);
-
-/// `\xhh` for every octet.
-static HEX: [[u8; 4]; 256] = table(b'\\', 16);
-
-/// Every octet behind a mark, in three digits, or as `x` and two.
-const fn table(mark: u8, base: u8) -> [[u8; 4]; 256] {
-    let mut table = [[0; 4]; 256];
-    let mut octet: u8 = 0;
-    loop {
-        let digits = *b"0123456789abcdef";
-        table[octet as usize] = [
-            mark,
-            if base == 16 {
-                b'x'
-            } else {
-                digits[(octet / base / base) as usize]
-            },
-            digits[(octet / base % base) as usize],
-            digits[(octet % base) as usize],
-        ];
-        if octet == u8::MAX {
-            return table;
-        }
-        octet += 1;
-    }
+        (shown, false)
+    })
 }
 
 /// Appends `octets` with LF and NUL escaped, which line framing could not carry.
 pub(super) fn push_line_safe(out: &mut BytesMut, mut octets: &[u8]) {
-    let breaks = |octet: u8| octet == b'\n' || octet == 0;
     while let Some(at) = memchr::memchr2(b'\n', 0, octets) {
-        let (head, mut rest) = octets.split_at(at);
+        let (head, rest) = octets.split_at(at);
         out.extend_from_slice(head);
         // Where one is there are often more: a search for each would cost more than a look at each octet.
-        let mut written = Written::new(out, Escape::Octal);
-        let mut plain = 0;
-        while let [first, after @ ..] = rest
-            && plain < PIECE
-        {
-            rest = after;
-            if breaks(*first) {
-                plain = 0;
-                written.escape(*first);
-            } else {
-                plain += 1;
-                written.show(*first);
+        octets = push_stretches(out, rest, &OCTAL, |window| {
+            let mut shown = [0; STRETCH];
+            for (shown, octet) in shown.iter_mut().zip(window) {
+                *shown = mask(!matches!(*octet, b'\n' | 0));
             }
-        }
-        octets = rest;
+            (shown, all(&shown))
+        });
     }
     out.extend_from_slice(octets);
+}
+
+/// Appends one stretch after another, up to one that `look` calls plain; returns what follows that.
+fn push_stretches<'a>(
+    out: &mut BytesMut,
+    octets: &'a [u8],
+    style: &Style,
+    mut look: impl FnMut(&Window) -> (Shown, bool),
+) -> &'a [u8] {
+    let mut rest = octets;
+    while !rest.is_empty() {
+        let (stretch, after) = rest.split_at(rest.len().min(STRETCH));
+        let mut end = [b' '; STRETCH + REACH];
+        let window = if let Some(window) = rest.first_chunk() {
+            window
+        } else {
+            end[..rest.len()].copy_from_slice(rest);
+            &end
+        };
+        let (shown, plain) = look(window);
+        rest = after;
+        if all(&shown) {
+            out.extend_from_slice(stretch);
+        } else if let Ok(stretch) = stretch.try_into()
+            && style.is_even
+            && !any(&shown)
+        {
+            style.push_hidden(out, stretch);
+        } else {
+            style.push_mixed(out, stretch, &shown);
+        }
+        if plain {
+            break;
+        }
+    }
+    rest
+}
+
+/// All bits if it is so, else none: vectors compare like this, where a `bool` would be asked one by one.
+#[inline]
+fn mask(is_so: bool) -> u8 {
+    u8::from(is_so).wrapping_neg()
+}
+
+fn all(shown: &Shown) -> bool {
+    words(shown).fold(u64::MAX, |all, word| all & word) == u64::MAX
+}
+
+fn any(shown: &Shown) -> bool {
+    words(shown).fold(0, |any, word| any | word) != 0
+}
+
+fn words(shown: &Shown) -> impl Iterator<Item = u64> {
+    let (words, _) = shown.as_chunks();
+    words.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+/// How octets are written: those that are shown behind those that are not.
+struct Style {
+    forms: [[u8; 4]; 512],
+    lengths: [Length; 512],
+    /// Whether all that is hidden takes four octets.
+    is_even: bool,
+}
+
+/// How many octets of a form count.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Length {
+    One = 1,
+    Two = 2,
+    Four = 4,
+}
+
+static OCTAL: Style = Style::new(Escape::Octal);
+static CARET: Style = Style::new(Escape::Caret);
+static HEX: Style = Style::new(Escape::Hex);
+
+impl Style {
+    fn of(escape: Escape) -> &'static Self {
+        match escape {
+            Escape::Octal | Escape::Lossless => &OCTAL,
+            Escape::Caret => &CARET,
+            Escape::Hex => &HEX,
+        }
+    }
+
+    const fn new(escape: Escape) -> Self {
+        let mut style = Self {
+            forms: [[0; 4]; 512],
+            lengths: [Length::One; 512],
+            is_even: !matches!(escape, Escape::Caret),
+        };
+        let mut octet: u8 = 0;
+        loop {
+            let (form, length) = match escape {
+                Escape::Caret if octet.is_ascii() => ([b'^', octet ^ 0x40, 0, 0], Length::Two),
+                Escape::Octal | Escape::Lossless | Escape::Caret => {
+                    let digits = [octet >> 6, (octet >> 3) & 7, octet & 7];
+                    let [a, b, c] = digits;
+                    ([b'#', b'0' + a, b'0' + b, b'0' + c], Length::Four)
+                }
+                Escape::Hex => {
+                    let digits = *b"0123456789abcdef";
+                    let [a, b] = [digits[(octet >> 4) as usize], digits[(octet & 15) as usize]];
+                    ([b'\\', b'x', a, b], Length::Four)
+                }
+            };
+            style.forms[octet as usize] = form;
+            style.lengths[octet as usize] = length;
+            style.forms[octet as usize + 256] = [octet, 0, 0, 0];
+            if octet == u8::MAX {
+                return style;
+            }
+            octet += 1;
+        }
+    }
+
+    /// A stretch of which nothing is shown.
+    fn push_hidden(&self, out: &mut BytesMut, stretch: &[u8; STRETCH]) {
+        let mut room = [[0; 4]; STRETCH];
+        for (room, octet) in room.iter_mut().zip(stretch) {
+            *room = self.forms[usize::from(*octet)];
+        }
+        out.extend_from_slice(room.as_flattened());
+    }
+
+    /// A stretch of which some octets are shown.
+    fn push_mixed(&self, out: &mut BytesMut, stretch: &[u8], shown: &Shown) {
+        const FULL: usize = STRETCH * 4;
+        const GROUP: usize = 8;
+        // What follows the last form is overwritten, or not taken.
+        let mut room = [0; FULL + GROUP * 4];
+        let mut length = 0;
+        let mut forms = [0_u16; STRETCH];
+        for ((form, octet), shown) in forms.iter_mut().zip(stretch).zip(shown) {
+            *form = u16::from(*octet) | (u16::from(*shown & 1) << 8);
+        }
+        let (groups, rest) = forms[..stretch.len()].as_chunks::<GROUP>();
+        let mut push = |length: usize, form: u16| {
+            let form = usize::from(form) % 512;
+            room[length..length + 4].copy_from_slice(&self.forms[form]);
+            length + self.lengths[form] as usize
+        };
+        for group in groups {
+            // The remainder is for the compiler: then it sees that there is room for all of a group.
+            length = group
+                .iter()
+                .fold(length % FULL, |length, form| push(length, *form));
+        }
+        for form in rest {
+            length = push(length % FULL, *form);
+        }
+        out.extend_from_slice(&room[..length]);
+    }
 }
 
 /// Whether an octet is no printable ASCII and no TAB, or is to be escaped all the same.
@@ -214,153 +279,51 @@ fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
     start + odd.unwrap_or(rest.len())
 }
 
-/// The length of the character at the front, which is not ASCII, and whether a reader may see it as it is.
-fn character(octets: &[u8]) -> (usize, bool) {
-    match octets {
-        // C1 controls, U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: line separators, and
-        // what turns the direction of writing (Unicode TR 9 and UTS 55).
-        [0xc2, 0x80..=0x9f, ..] | [0xd8, 0x9c, ..] => (2, false),
-        [0xe2, 0x80, 0x8e | 0x8f | 0xa8..=0xae, ..] | [0xe2, 0x81, 0xa6..=0xa9, ..] => (3, false),
-        // RFC 3629 4.
-        [0xc2..=0xdf, 0x80..=0xbf, ..] => (2, true),
-        [0xe0, 0xa0..=0xbf, 0x80..=0xbf, ..]
-        | [0xed, 0x80..=0x9f, 0x80..=0xbf, ..]
-        | [0xe1..=0xec | 0xee | 0xef, 0x80..=0xbf, 0x80..=0xbf, ..] => (3, true),
-        [0xf0, 0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
-        | [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..]
-        | [0xf4, 0x80..=0x8f, 0x80..=0xbf, 0x80..=0xbf, ..] => (4, true),
-        _ => (1, false),
+/// Finds the visible characters of a stretch that are not ASCII. Bit `n` of a place says that the octet `n`
+/// places on belongs to the character which begins there; the first places are the last of the stretch before.
+///
+/// A first octet can be no other octet of a character, so that each can be asked for itself, many at once.
+fn find_characters(window: &Window, characters: &mut [u8; REACH + STRETCH]) {
+    characters.copy_within(STRETCH.., 0);
+    let bidi = memchr::memchr2(0xe2, 0xd8, window).is_some();
+    for at in 0..STRETCH {
+        let octets = [window[at], window[at + 1], window[at + 2], window[at + 3]];
+        characters[at + REACH] = character(octets);
     }
+    if bidi {
+        for at in 0..STRETCH {
+            let octets = [window[at], window[at + 1], window[at + 2]];
+            characters[at + REACH] &= !acts_on_lines(octets);
+        }
+    }
+}
+
+/// A bit for each octet of the character at the front, if it is one (RFC 3629 4), no ASCII and no C1 control.
+#[inline]
+fn character(octets: [u8; 4]) -> u8 {
+    let [a, b, c, d] = octets;
+    let continues = |octet: u8| mask(octet & 0xc0 == 0x80);
+    let low = mask(b < 0xa0);
+    let two = mask((0xc2..=0xdf).contains(&a)) & continues(b);
+    let two = two & !(mask(a == 0xc2) & low);
+    let three = mask(a & 0xf0 == 0xe0) & continues(b) & continues(c);
+    let three = three & !(mask(a == 0xe0) & low) & !(mask(a == 0xed) & !low);
+    let four = mask((0xf0..=0xf4).contains(&a)) & continues(b) & continues(c) & continues(d);
+    let short = mask(b < 0x90);
+    let four = four & !(mask(a == 0xf0) & short) & !(mask(a == 0xf4) & !short);
+    two & 0b11 | three & 0b111 | four & 0b1111
+}
+
+/// U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: line separators, and what turns the direction
+/// of writing (Unicode TR 9 and UTS 55).
+#[inline]
+fn acts_on_lines(octets: [u8; 3]) -> u8 {
+    let [a, b, c] = octets;
+    let alm = mask(a == 0xd8) & mask(b == 0x9c);
+    let marks = mask(b == 0x80) & mask(matches!(c, 0x8e | 0x8f | 0xa8..=0xae));
+    let isolates = mask(b == 0x81) & mask((0xa6..=0xa9).contains(&c));
+    alm | mask(a == 0xe2) & (marks | isolates)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn escaped(octets: &[u8], escape: Escape) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        push_escaped(&mut out, octets, escape);
-        out.to_vec()
-    }
-
-    #[test]
-    fn what_a_reader_must_not_see_is_written_out() {
-        for (octets, want) in [
-            (&b"plain\ttext ~"[..], "plain\ttext ~"),
-            (b"a\nb", "a#012b"),
-            (b"\0\x1b[2J\x7f", "#000#033[2J#177"),
-            ("å ✓ 漢".as_bytes(), "å ✓ 漢"),
-            (b"caf\xe9", "caf#351"),                               // Latin-1
-            (b"a\xc0\x8ab", "a#300#212b"),                         // overlong LF
-            (b"\xe2\x82", "#342#202"),                             // cut character
-            ("\u{9b}31m".as_bytes(), "#302#23331m"),               // CSI as C1
-            ("x\u{2028}y".as_bytes(), "x#342#200#250y"),           // line separator
-            ("\u{202e}gpj.exe".as_bytes(), "#342#200#256gpj.exe"), // bidi override
-        ] {
-            let got = escaped(octets, Escape::Octal);
-            assert_eq!(
-                String::from_utf8_lossy(&got),
-                want,
-                "{}",
-                octets.escape_ascii()
-            );
-        }
-    }
-
-    #[test]
-    fn every_style_has_its_form() {
-        for (escape, want) in [
-            (Escape::Octal, "a#b#012#377"),
-            (Escape::Caret, "a#b^J#377"),
-            (Escape::Hex, "a#b\\x0a\\xff"),
-            (Escape::Lossless, "a#043b#012#377"),
-        ] {
-            assert_eq!(
-                String::from_utf8_lossy(&escaped(b"a#b\n\xff", escape)),
-                want,
-                "{escape:?}"
-            );
-        }
-        assert_eq!(escaped(b"\x7f\0", Escape::Caret), b"^?^@");
-    }
-
-    #[test]
-    fn line_framing_loses_only_its_own_marks() {
-        let mut out = BytesMut::new();
-        push_line_safe(&mut out, b"a\nb\0c\x1b\xff\n");
-        assert_eq!(&out[..], b"a#012b#000c\x1b\xff#012");
-    }
-
-    /// Undoes [`Escape::Lossless`].
-    fn undo(mut octets: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        while let Some((first, rest)) = octets.split_first() {
-            if *first == b'#' {
-                let digits = rest[..3]
-                    .iter()
-                    .fold(0_u16, |sum, digit| sum * 8 + u16::from(digit - b'0'));
-                out.push(u8::try_from(digits).expect("an octet"));
-                octets = &rest[3..];
-            } else {
-                out.push(*first);
-                octets = rest;
-            }
-        }
-        out
-    }
-
-    fn told(octets: &[u8]) -> (usize, bool) {
-        character(octets)
-    }
-
-    /// C1 controls, line separators, and bidi controls.
-    fn acts_on_reader(character: char) -> bool {
-        matches!(
-            character,
-            '\u{80}'..='\u{9f}'
-                | '\u{61c}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
-        )
-    }
-
-    #[test]
-    fn rfc3629_4_every_character_is_told_from_what_is_none() {
-        let mut text = [0; 4];
-        for character in '\u{80}'..=char::MAX {
-            let octets = character.encode_utf8(&mut text).as_bytes();
-            let visible = !acts_on_reader(character);
-            assert_eq!(told(octets), (octets.len(), visible), "{character:?}");
-        }
-        for first in 0x80..=0xff {
-            for second in 0..=0xff {
-                for rest in [[0x80, 0x80], [0xbf, 0xbf], [0x7f, 0x80], [0x80, 0xc0]] {
-                    let octets = [first, second, rest[0], rest[1]];
-                    let valid = octets.utf8_chunks().next().expect("not empty").valid();
-                    let length = valid.chars().next().map_or(1, char::len_utf8);
-                    assert_eq!(told(&octets).0, length, "{octets:x?}");
-                }
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_control_octet_survives_and_the_output_is_utf8(octets: Vec<u8>, long in "[ -~é\u{1b}]{0,200}") {
-            for octets in [&octets[..], long.as_bytes()] {
-                let out = escaped(octets, Escape::Octal);
-                prop_assert!(out.iter().all(|octet| *octet == b'\t' || (*octet >= 0x20 && *octet != 0x7f)));
-                let text = String::from_utf8(out);
-                prop_assert!(text.is_ok_and(|text| !text.chars().any(acts_on_reader)));
-            }
-        }
-
-        #[test]
-        fn lossless_can_be_undone(octets: Vec<u8>) {
-            prop_assert_eq!(undo(&escaped(&octets, Escape::Lossless)), octets);
-        }
-    }
-}
+mod tests;

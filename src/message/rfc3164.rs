@@ -245,10 +245,11 @@ fn year_follows(octets: &[u8]) -> bool {
 
 /// HOSTNAME and what follows it.
 fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
-    let mut rest = octets;
-    while let [b' ', after @ ..] = rest {
-        rest = after;
-    }
+    let spaces = match octets {
+        [b' ', ..] => position(octets, |octet| [octet != b' ']).unwrap_or(octets.len()),
+        _ => 0,
+    };
+    let rest = octets.get(spaces..).unwrap_or_default();
     if rest.is_empty() {
         return header.texted(rest);
     }
@@ -301,8 +302,8 @@ fn hostname(word: &[u8]) -> Option<&[u8]> {
     if matches!(word, [] | [b'{' | b'"' | b'<' | b'(', ..]) {
         return None;
     }
-    let plain = !word.iter().any(|octet| matches!(octet, b':' | b'[' | b'='));
-    (plain || is_ipv6(word)).then_some(word)
+    let marks = |octet| [octet == b':', octet == b'[', octet == b'='];
+    (position(word, marks).is_none() || is_ipv6(word)).then_some(word)
 }
 
 /// The octets up to the first SP, and from there; `None` if there is no SP.
@@ -312,6 +313,26 @@ fn first_word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = short.iter().position(|octet| *octet == b' ');
     let end = end.or_else(|| memchr(b' ', octets))?;
     octets.split_at_checked(end)
+}
+
+/// Where the first octet is that is `wanted`: a few one by one, since words are short, and then many at once.
+#[inline]
+fn position<const N: usize>(octets: &[u8], wanted: impl Fn(u8) -> [bool; N]) -> Option<usize> {
+    // Without a choice, so that the compiler makes vectors of it.
+    let wanted = |octet| {
+        let answers = wanted(octet).into_iter().map(u8::from);
+        answers.fold(0, |any, answer| any | answer)
+    };
+    let (short, long) = octets.split_at(octets.len().min(PIECE));
+    if let Some(at) = short.iter().position(|octet| wanted(*octet) != 0) {
+        return Some(at);
+    }
+    let without = |piece: &&[u8]| piece.iter().fold(0, |any, octet| any | wanted(*octet)) == 0;
+    let pieces = long.chunks_exact(PIECE).take_while(without).count();
+    let start = short.len().saturating_add(pieces.saturating_mul(PIECE));
+    let rest = octets.get(start..)?;
+    let at = rest.iter().position(|octet| wanted(*octet) != 0)?;
+    Some(start.saturating_add(at))
 }
 
 /// An IPv6 address, with its scope (RFC 4007 11) or without.
@@ -358,10 +379,7 @@ impl<'a> Header<'a> {
     /// Reads TAG, its separator and the text after it.
     fn tagged(&mut self, octets: &'a [u8], tags: Tags) {
         self.texted(octets);
-        let end = octets
-            .iter()
-            .position(|octet| !is_tag_octet(*octet))
-            .unwrap_or(octets.len());
+        let end = position(octets, ends_tag).unwrap_or(octets.len());
         let Some((name, after)) = octets.split_at_checked(end) else {
             return;
         };
@@ -374,9 +392,8 @@ impl<'a> Header<'a> {
             // JSON and XML begin a text, and never a TAG.
             ([] | [b'{' | b'"' | b'<', ..], _) => {}
             (_, [b'[', inside @ ..]) => {
-                let end = inside
-                    .iter()
-                    .position(|octet| *octet <= b' ' || matches!(octet, b']' | 0x7f));
+                let ends = |octet| [octet <= b' ', octet == b']', octet == 0x7f];
+                let end = position(inside, ends);
                 match end.and_then(|end| inside.split_at_checked(end)) {
                     Some((proc_id, [b']', rest @ ..]))
                         if tags != Tags::Certain || rest.starts_with(b":") =>
@@ -410,12 +427,15 @@ impl<'a> Header<'a> {
 }
 
 /// RFC 3164 4.1.3 allows letters and digits; the world uses whatever prints.
-fn is_tag_octet(octet: u8) -> bool {
-    octet > b' ' && !matches!(octet, b':' | b'[' | 0x7f)
+fn ends_tag(octet: u8) -> [bool; 4] {
+    [octet <= b' ', octet == b':', octet == b'[', octet == 0x7f]
 }
 
 /// RFC 3164 4.1.3 says 32, and nobody obeys.
 const TAG_LIMIT: usize = 255;
+
+/// Octets that are looked at in one go.
+const PIECE: usize = 32;
 
 /// A zone, a year or a half of the day is no longer than this.
 const WORD_LIMIT: usize = 6;

@@ -8,8 +8,6 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
-use nom::Parser;
-use nom::bytes::complete::take_while1;
 
 use super::{Flag, Flags, Parsed};
 
@@ -124,8 +122,7 @@ impl<'a> Param<'a> {
 /// STRUCTURED-DATA = 1*SD-ELEMENT: its octets, those after it, and what is odd about it.
 pub(super) fn structured_data(octets: &[u8]) -> Option<(&[u8], &[u8], Flags)> {
     let mut flags = Flags::EMPTY;
-    let mut seen: [&[u8]; REMEMBERED] = [b""; REMEMBERED];
-    let mut count: usize = 0;
+    let mut seen = Seen::default();
     let mut rest = octets;
     while let [b'[', ..] = rest {
         let (after, element) = element(rest).ok()?;
@@ -133,17 +130,50 @@ pub(super) fn structured_data(octets: &[u8]) -> Option<(&[u8], &[u8], Flags)> {
         if element.long_name {
             flags.insert(Flag::SdNameTooLong);
         }
-        if seen.iter().take(count).any(|id| *id == element.id) {
+        if !flags.contains(Flag::DuplicateSdId) && seen.has(element.id) {
             flags.insert(Flag::DuplicateSdId);
-        }
-        if let Some(place) = seen.get_mut(count) {
-            *place = element.id;
-            count = count.saturating_add(1);
         }
     }
     let length = octets.len().saturating_sub(rest.len());
     let (structured_data, rest) = octets.split_at_checked(length)?;
     Some((structured_data, rest, flags))
+}
+
+/// The first SD-IDs of a message.
+#[derive(Default)]
+struct Seen<'a> {
+    ids: [&'a [u8]; REMEMBERED],
+    /// The first octets of each, so that most comparisons are of one number.
+    keys: [u64; REMEMBERED],
+    count: usize,
+}
+
+impl<'a> Seen<'a> {
+    /// Whether the SD-ID stood before; else it is remembered if there is room.
+    fn has(&mut self, id: &'a [u8]) -> bool {
+        let key = key(id);
+        // All at once, in vectors: an SD-ID is not empty, and so no key is 0.
+        let same_key = self.keys.iter().filter(|seen| **seen == key).count() != 0;
+        if same_key && self.ids.contains(&id) {
+            return true;
+        }
+        if let (Some(place), Some(seen)) =
+            (self.ids.get_mut(self.count), self.keys.get_mut(self.count))
+        {
+            (*place, *seen) = (id, key);
+            self.count = self.count.saturating_add(1);
+        }
+        false
+    }
+}
+
+/// The first octets of an SD-ID as a number, with zeros behind a short one, which no SD-ID contains.
+fn key(id: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (place, octet) in first.iter_mut().zip(id) {
+        *place = *octet;
+    }
+    u64::from_le_bytes(first)
 }
 
 /// SD-ELEMENT = "[" SD-ID *(SP SD-PARAM) "]".
@@ -175,9 +205,7 @@ fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
     let (value, ()) = literal(rest, *b"=\"")?;
     let mut rest = value;
     loop {
-        let Some((before, found)) =
-            memchr2(b'"', b'\\', rest).and_then(|at| rest.split_at_checked(at))
-        else {
+        let Some((before, found)) = mark(rest).and_then(|at| rest.split_at_checked(at)) else {
             return Err(nom::Err::Error(()));
         };
         match found {
@@ -193,6 +221,13 @@ fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
             _ => return Err(nom::Err::Error(())),
         }
     }
+}
+
+/// Where the first quote or backslash is. Values are short, and many: calling a search for each costs more.
+fn mark(octets: &[u8]) -> Option<usize> {
+    let near = octets.iter().take(8);
+    let near = near.clone().position(|octet| matches!(octet, b'"' | b'\\'));
+    near.or_else(|| memchr2(b'"', b'\\', octets))
 }
 
 /// The octets after the escapes at the front; `None` if a backslash is the last octet.
@@ -216,14 +251,31 @@ fn literal<const N: usize>(octets: &[u8], wanted: [u8; N]) -> Parsed<'_, ()> {
 
 /// SD-NAME, which we take up to [`NAME_LIMIT`] octets, as others do: else the values would be lost.
 fn name(octets: &[u8]) -> Parsed<'_, &[u8]> {
-    let (rest, name) =
-        take_while1(|octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'=' | b']' | b'"'))
-            .parse(octets)?;
-    if name.len() > NAME_LIMIT {
-        return Err(nom::Err::Error(()));
+    let mut length: usize = 0;
+    while let Some(octet) = octets.get(length)
+        && IS_NAME.get(usize::from(*octet)) == Some(&true)
+        && length <= NAME_LIMIT
+    {
+        length = length.saturating_add(1);
     }
-    Ok((rest, name))
+    match octets.split_at_checked(length) {
+        Some((name, rest)) if (1..=NAME_LIMIT).contains(&length) => Ok((rest, name)),
+        Some(_) | None => Err(nom::Err::Error(())),
+    }
 }
+
+/// SD-NAME = PRINTUSASCII except "=", SP, "]" and %d34.
+static IS_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut octet: u8 = 0;
+    while let [is_name, after @ ..] = rest {
+        *is_name = octet.is_ascii_graphic() && !matches!(octet, b'=' | b']' | b'"');
+        octet = octet.wrapping_add(1);
+        rest = after;
+    }
+    table
+};
 
 /// RFC 5424 6: SD-NAME = 1*32PRINTUSASCII.
 const NAME_LENGTH: usize = 32;
@@ -236,6 +288,8 @@ const REMEMBERED: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// How many elements there are, if all of them are well-formed.
@@ -288,5 +342,69 @@ mod tests {
         let flags = structured_data(octets).map(|(_, _, flags)| flags);
         assert_eq!(flags, Some(Flags::of(Flag::DuplicateSdId, true)));
         assert_eq!(count(octets), Some(2));
+    }
+
+    /// The same as [`structured_data`], octet for octet: what stands after it, and the flags.
+    fn naive(octets: &[u8]) -> Option<(&[u8], Flags)> {
+        fn sd_name<'a>(rest: &mut &'a [u8], flags: &mut Flags) -> Option<&'a [u8]> {
+            let ends = |octet: &u8| !octet.is_ascii_graphic() || b"=]\"".contains(octet);
+            let length = rest.iter().position(ends).unwrap_or(rest.len());
+            let (name, after) = rest.split_at(length);
+            *rest = after;
+            if length > 32 {
+                flags.insert(Flag::SdNameTooLong);
+            }
+            (1..=128).contains(&length).then_some(name)
+        }
+        let mut flags = Flags::EMPTY;
+        let mut ids: Vec<&[u8]> = Vec::new();
+        let mut rest = octets;
+        while let Some(after) = rest.strip_prefix(b"[") {
+            rest = after;
+            let id = sd_name(&mut rest, &mut flags)?;
+            if ids.iter().take(16).any(|seen| *seen == id) {
+                flags.insert(Flag::DuplicateSdId);
+            }
+            ids.push(id);
+            while let Some(after) = rest.strip_prefix(b" ") {
+                rest = after;
+                sd_name(&mut rest, &mut flags)?;
+                rest = rest.strip_prefix(b"=\"")?;
+                loop {
+                    match rest {
+                        [b'"', after @ ..] => break rest = after,
+                        [b'\\', _, after @ ..] | [_, after @ ..] => rest = after,
+                        [] => return None,
+                    }
+                }
+            }
+            rest = rest.strip_prefix(b"]")?;
+        }
+        Some((rest, flags))
+    }
+
+    /// Elements, and whatever may be wrong with them.
+    fn odd_elements() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => r#"\[[ab]{1,2}( [a-c]{1,2}="([a-c]|\\["n\\\]]){0,20}"){0,3}\]"#,
+            4 => r"\[same-key[0-9]{0,2}\]",
+            2 => r#"\[[!-~]{1,40}( [!-~]{1,40}="[ -~]{0,12}"){0,2}\]"#,
+            1 => r"\[[a-b]{127,130}\]",
+            1 => r#"[\[\]=" \\a\x00é]{0,3}"#,
+        ];
+        proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn elements_are_read_as_the_naive_way_does(octets in odd_elements(), end in 0..600_usize) {
+            for octets in [&octets[..], octets.get(..end).unwrap_or(&octets)] {
+                let read = structured_data(octets).map(|(found, rest, flags)| {
+                    assert_eq!([found, rest].concat(), octets);
+                    (rest, flags)
+                });
+                prop_assert_eq!(read, naive(octets));
+            }
+        }
     }
 }
