@@ -162,7 +162,8 @@ impl Worker {
         let repeats = self.repeats.as_ref().and_then(Repeats::due);
         let gap = self.gap_due();
         let look = self.sink.look_at();
-        let all = [self.sync_due(), repeats, gap, self.settle_at, look];
+        let losses = self.losses_due();
+        let all = [self.sync_due(), repeats, gap, losses, self.settle_at, look];
         all.into_iter().flatten().min()
     }
 
@@ -182,6 +183,12 @@ impl Worker {
         Some(from + GAP_PAUSE)
     }
 
+    /// When to say that nothing is lost any more.
+    fn losses_due(&self) -> Option<Instant> {
+        let is_well = self.complaint.is_none() && !self.sink.is_shedding();
+        is_well.then(|| self.orders.losses_over_at()).flatten()
+    }
+
     fn can_tell_gaps(&self) -> bool {
         self.sink.tells_gaps() && !self.sink.is_shedding()
     }
@@ -194,6 +201,9 @@ impl Worker {
         }
         if due(self.gap_due()) {
             self.tell_gap(true);
+        }
+        if due(self.losses_due()) {
+            self.orders.recovered();
         }
         let is_enough = self.sync == Sync::Durable
             && self.unsynced_since.is_some()

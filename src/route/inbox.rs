@@ -586,7 +586,12 @@ impl Orders {
         self.0.lock().memory.budget().limit()
     }
 
-    /// Tells the operator what was lost since the last word about it, now that writing works again.
+    /// When losses are over, if there are no more until then.
+    pub fn losses_over_at(&self) -> Option<Instant> {
+        self.0.losses.over_at()
+    }
+
+    /// Tells the operator what was lost since the last word about it, once that is over.
     pub fn recovered(&self) {
         self.0.losses.recovered();
     }

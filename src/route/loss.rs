@@ -19,6 +19,10 @@ use crate::report::counted;
 /// How often an ongoing loss is mentioned.
 const INTERVAL: Duration = Duration::from_secs(60);
 
+/// A loss is over when nothing was lost for so long: an output that takes every other block would have us
+/// begin and end with each of them.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// Messages that an output lost, and when: what its readers are told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Gap {
@@ -87,8 +91,9 @@ impl fmt::Display for Gap {
 pub(super) struct LossLog {
     name: String,
     state: Mutex<State>,
-    /// Whether there is a gap to tell: asked for each block.
+    /// Whether there is a gap to tell, and whether losses go on: asked for each block.
     has_gap: AtomicBool,
+    is_losing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +109,7 @@ struct Losing {
     in_all: u64,
     untold: u64,
     told: Instant,
+    last: Instant,
 }
 
 impl LossLog {
@@ -112,6 +118,7 @@ impl LossLog {
             name,
             state: Mutex::default(),
             has_gap: AtomicBool::new(false),
+            is_losing: AtomicBool::new(false),
         }
     }
 
@@ -141,10 +148,13 @@ impl LossLog {
                 in_all: count,
                 untold: 0,
                 told: now,
+                last: now,
             });
+            self.is_losing.store(true, Relaxed);
             return;
         };
         losing.why = why;
+        losing.last = now;
         losing.in_all += count;
         losing.untold += count;
         if now - losing.told >= INTERVAL {
@@ -179,9 +189,22 @@ impl LossLog {
         self.has_gap.store(true, Relaxed);
     }
 
-    /// The output works again: says how much was lost in all, if anything was.
+    /// When losses are over, if there are no more until then.
+    pub(super) fn over_at(&self) -> Option<Instant> {
+        if !self.is_losing.load(Relaxed) {
+            return None;
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.losing.as_ref().map(|losing| losing.last + QUIET)
+    }
+
+    /// The output works: says how much was lost in all, if that is [over](Self::over_at).
     pub(super) fn recovered(&self) {
+        if self.over_at().is_none_or(|over| Instant::now() < over) {
+            return;
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_losing.store(false, Relaxed);
         if let Some(losing) = state.losing.take()
             && losing.untold > 0
         {
@@ -189,7 +212,7 @@ impl LossLog {
                 "dropped {} for {} in {} s: {}; writing again",
                 counted(losing.in_all, "message"),
                 self.name,
-                losing.since.elapsed().as_secs(),
+                (losing.last - losing.since).as_secs(),
                 losing.why.sentence(),
             );
         }
@@ -223,5 +246,17 @@ mod tests {
             gap.ends_with(": queue full (4), no space left (3)"),
             "{gap}"
         );
+    }
+
+    #[test]
+    fn an_output_that_takes_every_other_block_has_one_loss_and_not_many() {
+        let log = LossLog::new("x".to_owned());
+        assert_eq!(log.over_at(), None);
+        log.note(1, Loss::FifoFull);
+        let over = log.over_at().expect("it has begun");
+        log.recovered();
+        assert_eq!(log.over_at(), Some(over), "it is not over at once");
+        log.note(1, Loss::FifoFull);
+        assert!(log.over_at() > Some(over), "another one puts it off");
     }
 }
