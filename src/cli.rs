@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! -C   a path that begins with `/`: the kernel log's cache file; else FreeBSD's "create", which we do
-//! -i   `/path`, `NONE`: rsyslog's pid file
+//! -i   `/path`, `NONE`: rsyslog's pid file; alone a start by inetd
 //! -l   `/path` or `MODE:/path`: FreeBSD's additional socket; else sysklogd's "keep console logging"
 //! -o   `bsd`, `rfc3164`, `syslog`, `rfc5424`: NetBSD's form of lines; else FreeBSD's boot file
 //! -r   `SIZE[:COUNT]` or `:COUNT`: rotation; else sysklogd 1.5's "receive over UDP"
@@ -253,6 +253,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(3..))]
     pub ready_fd: Option<i32>,
 
+    /// Receive on the socket that inetd passes as standard input, and stay in the foreground
+    #[arg(short = 'i', long, conflicts_with = "try_dir")]
+    pub inetd: bool,
+
     /// Check the configuration, show every mistake, and exit: 0 is clean, 78 is not
     #[arg(long)]
     pub check: bool,
@@ -458,7 +462,7 @@ fn parse_with(argv: Vec<OsString>, environment: Option<OsString>) -> Result<Argu
             }
         })?;
     let mut arguments = Arguments::from_arg_matches(&matches)?;
-    arguments.foreground |= arguments.debug || arguments.try_dir.is_some();
+    arguments.foreground |= arguments.debug || arguments.try_dir.is_some() || arguments.inetd;
     arguments.warnings = translation.warnings;
     arguments.may_stay = translation.may_stay;
     arguments.notes = translation.notes;

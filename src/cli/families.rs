@@ -61,8 +61,8 @@ pub(super) enum Arity {
 pub(super) enum Shape {
     /// `-C`
     CacheOrCreate,
-    /// `-i`, which is rsyslog's
-    PidFileOrNone,
+    /// `-i`, which is rsyslog's, or alone ours
+    PidFileOrInetd,
     /// `-l`
     SocketOrConsole,
     /// `-o`
@@ -154,7 +154,7 @@ const DEFAULT: Family = Family {
         (b'H', Flag(&["--hostname-from-message"])),
         (b'h', Flag(&["--help"])),
         (b'?', Flag(&["--help"])),
-        (b'i', ByShape(Shape::PidFileOrNone)),
+        (b'i', ByShape(Shape::PidFileOrInetd)),
         (b'K', Flag(&["--no-kernel-log"])),
         (b'k', Flag(&["--keep-kern"])),
         (b'l', ByShape(Shape::SocketOrConsole)),

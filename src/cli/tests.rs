@@ -369,7 +369,7 @@ fn a_mistake_is_told_with_what_was_probably_meant() {
         ("-F extra", "unexpected argument 'extra'"),
         ("--check my.conf", "named with -f: -f my.conf"),
         ("--no-such-option", "unexpected argument '--no-such-option'"),
-        ("-i r.pid", "is rsyslog's"),
+        ("-i r.pid", "with a value is rsyslog's"),
     ] {
         let usage = parse_with(argv(line), None).expect_err(line);
         assert_eq!(usage.code(), 64, "{line}");

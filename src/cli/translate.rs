@@ -90,6 +90,12 @@ impl Followed<'_, '_> {
         Some(OsStr::from_bytes(std::mem::take(&mut self.attached)).to_owned())
     }
 
+    /// Whether there is no value: the next argument is an option, or there is none.
+    fn is_nothing(&mut self) -> bool {
+        let is_option = |next: &OsString| next.as_bytes().starts_with(b"-");
+        self.attached.is_empty() && !self.is_given && self.next.peek().is_none_or(is_option)
+    }
+
     /// The value, if it has the shape; nothing is consumed otherwise.
     fn value_like(&mut self, shape: fn(&[u8]) -> bool) -> Option<OsString> {
         let candidate = match self.attached {
@@ -266,14 +272,16 @@ impl Translation {
                     self.ignored(name, "there is no log in shared memory");
                 }
             }
-            Shape::PidFileOrNone => {
+            Shape::PidFileOrInetd => {
                 if followed.value_like(|text| text == b"NONE").is_some() {
                     self.ignored(name, "there is always a pid file, which is locked");
                 } else if let Some(path) = followed.value_like(is_path) {
                     self.push("--pid-file=", Some(path));
+                } else if followed.is_nothing() {
+                    self.extend(&["--inetd"]);
                 } else {
                     self.refusals.push(format!(
-                        "{name} is rsyslog's, and takes a path or NONE; inetd cannot start us yet"
+                        "{name} with a value is rsyslog's, and takes a path or NONE; alone it is --inetd"
                     ));
                 }
             }

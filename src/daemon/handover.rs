@@ -1,10 +1,11 @@
 //! What one process leaves to the next: descriptors, and a memory file that says what they are.
 //!
 //! ```text
-//! "syslogd handover 1" LF
+//! "syslogd handover 2" LF
 //! sockets       descriptor, wanted and bound address, name in the store, place, drops known
 //! connections   descriptor, listener, peer, state of its frames, octets of the unfinished one
 //! queues        destination, records
+//! rings         name, octets, lines overwritten, and whether some were since it was cleared
 //! kernel        number of the last record
 //! pid file      descriptor, locked
 //! arguments     the command line of the old program
@@ -31,13 +32,14 @@ use crate::config::{Endpoint, ListenAddress};
 use crate::frame::Framer;
 use crate::input::stream::Suspended;
 use crate::input::{MAX_MESSAGE, unix};
+use crate::output::memory::Content;
 use crate::pri::Pri;
 use crate::sys;
 
 /// The format of the file; another number is another format, which is refused.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
-const MAGIC: &[u8] = b"syslogd handover 1\n";
+const MAGIC: &[u8] = b"syslogd handover 2\n";
 
 /// Everything that is handed over.
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ pub(super) struct State {
     pub(super) connections: Vec<Suspended>,
     /// What outputs could not write yet, by their destinations.
     pub(super) queues: Vec<(String, Vec<Block>)>,
+    /// What memory buffers hold, by their names.
+    pub(super) rings: Vec<(String, Content)>,
     /// The number of the last record of the kernel's log that was taken.
     pub(super) kernel: Option<u64>,
     /// The locked pid file.
@@ -91,7 +95,9 @@ impl State {
                 out.number(device);
                 out.number(inode);
             });
-            out.number(u64::from(passed.drops_known));
+            out.option(passed.drops_known.as_ref(), |out, drops| {
+                out.number(u64::from(*drops));
+            });
         });
         out.list(&self.connections, |out, open| {
             out.descriptor(&open.socket);
@@ -118,6 +124,12 @@ impl State {
                     out.octets(entry.octets);
                 }
             });
+        });
+        out.list(&self.rings, |out, (name, content)| {
+            out.octets(name.as_bytes());
+            out.octets(&content.octets);
+            out.number(content.overwritten);
+            out.number(u64::from(content.overflowed));
         });
         out.option(self.kernel.as_ref(), |out, last| out.number(*last));
         out.option(self.pid_file.as_ref(), Writer::descriptor);
@@ -158,7 +170,7 @@ impl State {
                         let path = PathBuf::from(OsString::from_vec(from.octets()?.to_vec()));
                         Some(unix::Place::of(path, from.number()?, from.number()?))
                     })?,
-                    drops_known: u32::try_from(from.number()?).ok()?,
+                    drops_known: from.option(|from| u32::try_from(from.number()?).ok())?,
                 })
             })?,
             connections: from.list(|from| {
@@ -181,6 +193,16 @@ impl State {
                 })
             })?,
             queues: from.list(|from| Some((from.text()?, from.list(Reader::block)?)))?,
+            rings: from.list(|from| {
+                let content = |from: &mut Reader<'_>| {
+                    Some(Content {
+                        octets: from.octets()?.to_vec(),
+                        overwritten: from.number()?,
+                        overflowed: from.number()? != 0,
+                    })
+                };
+                Some((from.text()?, content(from)?))
+            })?,
             kernel: from.option(Reader::number)?,
             pid_file: from.option(Reader::descriptor)?,
             arguments: from.list(|from| Some(OsString::from_vec(from.octets()?.to_vec())))?,
@@ -344,7 +366,7 @@ mod tests {
                     stored: Some("syslogd-x".into()),
                     is_units: true,
                     place: None,
-                    drops_known: 7,
+                    drops_known: Some(7),
                 },
                 Passed {
                     socket: descriptor(),
@@ -353,7 +375,7 @@ mod tests {
                     stored: None,
                     is_units: false,
                     place: Some(unix::Place::of(path.clone(), 1, 2)),
-                    drops_known: 0,
+                    drops_known: None,
                 },
             ],
             connections: vec![Suspended {
@@ -366,6 +388,14 @@ mod tests {
                 age: Some(Duration::from_millis(1500)),
             }],
             queues: vec![("/var/log/x".into(), vec![block])],
+            rings: vec![(
+                "debug".into(),
+                Content {
+                    octets: b"one\ntwo\n".to_vec(),
+                    overwritten: 3,
+                    overflowed: true,
+                },
+            )],
             kernel: Some(4711),
             pid_file: Some(descriptor()),
             arguments: vec!["syslogd".into(), "-F".into()],

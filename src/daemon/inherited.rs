@@ -40,8 +40,9 @@ pub(super) struct Passed {
     pub(super) is_units: bool,
     /// Where it lies, if it is ours to remove.
     pub(super) place: Option<Place>,
-    /// How many datagrams the kernel had dropped when they were last counted.
-    pub(super) drops_known: u32,
+    /// How many datagrams the kernel had dropped when they were last counted, if whoever had the socket then
+    /// has left word of it.
+    pub(super) drops_known: Option<u32>,
 }
 
 /// What was passed, until somebody asks for it.
@@ -86,6 +87,12 @@ impl Inherited {
             passed,
             resumed: false,
         }
+    }
+
+    /// With one more.
+    pub(super) fn and(mut self, more: Option<Passed>) -> Self {
+        self.passed.extend(more);
+        self
     }
 
     /// The sockets of the process that we go on for.
@@ -151,7 +158,11 @@ impl Inherited {
 }
 
 impl Passed {
-    fn new(socket: OwnedFd, name: &str) -> Result<Self, String> {
+    /// A socket that somebody else opened and called `name`.
+    ///
+    /// # Errors
+    /// The sentence why no message can arrive there.
+    pub(super) fn new(socket: OwnedFd, name: &str) -> Result<Self, String> {
         let stored = name.starts_with(PREFIX).then(|| name.to_owned());
         let bound = address(&socket)?;
         let flags = fcntl(&socket, FcntlArg::F_GETFL).map_err(|error| error.to_string())?;
@@ -169,7 +180,7 @@ impl Passed {
             is_units: stored.is_none(),
             stored,
             place: None,
-            drops_known: 0,
+            drops_known: None,
         })
     }
 
@@ -219,9 +230,7 @@ fn address(socket: &OwnedFd) -> Result<ListenAddress, String> {
         (SockType::Datagram, _, None, Some(path)) => Ok(ListenAddress::UnixDatagram(path)),
         (SockType::Stream, true, Some(address), _) => Ok(ListenAddress::Tcp(address.into())),
         (SockType::Stream, true, None, Some(path)) => Ok(ListenAddress::UnixStream(path)),
-        (SockType::Stream, false, ..) => {
-            Err("it does not listen; Accept=yes is not for us".to_owned())
-        }
+        (SockType::Stream, false, ..) => Err("it is a connection, and listens for none".to_owned()),
         _ => Err(format!(
             "no message can arrive at a socket of family {:?}",
             bound.family()

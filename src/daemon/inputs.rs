@@ -199,7 +199,10 @@ impl Inputs {
             ListenAddress::Udp(_) => Origin::Network {
                 gate: Arc::clone(&self.common.gate),
                 denials: Denials::new(bound.to_string()),
-                overflow: Overflow::new(bound.to_string(), of.drops_known),
+                overflow: of.drops_known.map_or_else(
+                    || Overflow::after_others(bound.to_string(), &socket),
+                    |known| Overflow::new(bound.to_string(), known),
+                ),
             },
             ListenAddress::Tcp(_)
             | ListenAddress::UnixDatagram(_)
@@ -359,7 +362,7 @@ impl Inputs {
         for input in self.running.drain(..) {
             let mut socket = input.socket;
             if let Some((_, thread)) = input.drain {
-                socket.drops_known = join(thread, "drain").unwrap_or(socket.drops_known);
+                socket.drops_known = join(thread, "drain").or(socket.drops_known);
             }
             sockets.push(socket);
         }

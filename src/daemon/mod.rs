@@ -16,6 +16,7 @@ pub mod error;
 pub mod events;
 mod handover;
 pub mod host;
+mod inetd;
 mod inherited;
 pub mod inputs;
 mod notify;
@@ -57,7 +58,7 @@ use notify::Notifier;
 use pid_file::PidFile;
 use ready_fd::ReadyFd;
 use running::{Before, Running};
-use upgrade::{Program, Resumed};
+use upgrade::{Program, Resumed, Watch};
 
 /// Runs as the command line says, until a signal ends it.
 ///
@@ -82,7 +83,8 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
         return resume(arguments, &program, resumed);
     }
     let ready_fd = ReadyFd::take(&arguments)?;
-    let before = Before::inherited(Inherited::from_environment(&mut arguments.warnings));
+    let inherited = Inherited::from_environment(&mut arguments.warnings);
+    let before = Before::inherited(inherited.and(inetd::take(&mut arguments)?));
     let try_out = try_out::prepare(&mut arguments)?;
     configuration::read_socket_list(&mut arguments)?;
     if let Some(rule) = supervisor::keeps_us(&arguments) {
@@ -128,10 +130,16 @@ fn resume(
     program.is_background = resumed.is_background;
     let program = &program;
     let (mut state, back) = resumed.into_parts();
+    let back = Arc::new(back);
     let pid_file = state.pid_file.take();
     let path = arguments.pid_file.clone();
+    let watch = Watch::start(&back, program, &path).map_err(StartError::Runtime)?;
     let start = |pid_file| {
         _ = try_out::prepare(&mut arguments)?;
+        if arguments.inetd {
+            let theirs = state.sockets.iter().filter(|passed| passed.is_units);
+            theirs.for_each(|passed| inetd::serve(&mut arguments, &passed.bound));
+        }
         configuration::read_socket_list(&mut arguments)?;
         arguments.foreground = !program.is_background;
         if program.is_background {
@@ -140,7 +148,12 @@ fn resume(
                 .and_then(|()| std::env::set_current_dir("/"))
                 .map_err(StartError::Background)?;
         }
-        Started::new(arguments, program.clone(), Before::of(state), pid_file)
+        Started::new(
+            arguments,
+            program.clone(),
+            Before::of(state).watched(watch),
+            pid_file,
+        )
     };
     let started = catch_unwind(AssertUnwindSafe(|| start(pid_file))).unwrap_or_else(|_| {
         let sentence = "the new program had a fault at its start";

@@ -108,7 +108,7 @@ impl Opened {
             stored: None,
             is_units: false,
             place,
-            drops_known: 0,
+            drops_known: Some(0),
         }))
     }
 

@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
 use crate::output::{self, Ended, Sink, Surroundings};
+use crate::report::counted;
 use crate::route::inbox::{self, Change, Inbox, Stopper};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
@@ -44,6 +45,8 @@ pub struct Outputs {
     running: Vec<Running>,
     /// Outputs of earlier configurations that still write what was routed to them.
     leaving: Vec<Leaving>,
+    /// What another process could not write to outputs that no rule names any more.
+    unwanted: Vec<(String, Arc<OutputCounters>)>,
 }
 
 #[derive(Debug)]
@@ -193,26 +196,35 @@ impl Outputs {
             .leaving
             .iter()
             .map(|old| (&old.destination, &old.counters));
+        let unwanted = self.unwanted.iter().cloned();
         running
             .chain(leaving)
             .map(|(name, counters)| (name.to_string(), Arc::clone(counters)))
+            .chain(unwanted)
     }
 
-    /// Gives the outputs of these destinations what another process could not write; returns those of no
-    /// output, with how many records they hold.
-    pub(super) fn take_over(&self, queues: Vec<(String, Vec<Block>)>) -> Vec<(String, usize)> {
-        let mut left = Vec::new();
+    /// Gives the outputs of these destinations what another process could not write. What is for none of them
+    /// is dropped, counted and told.
+    pub(super) fn take_over(&mut self, queues: Suspended) {
         for (destination, blocks) in queues {
             let is_it = |running: &&Running| running.plan.destination.to_string() == destination;
             let output = self.running.iter().find(is_it);
-            match output {
-                Some(output) => blocks
-                    .into_iter()
-                    .for_each(|mut block| output.inbox.force(&mut block)),
-                None => left.push((destination, blocks.iter().map(Block::len).sum())),
+            if let Some(output) = output {
+                for mut block in blocks {
+                    output.inbox.force(&mut block);
+                }
+                continue;
             }
+            let records: usize = blocks.iter().map(Block::len).sum();
+            tracing::error!(
+                "dropped {} for {destination}: no rule names it any more",
+                counted(records, "message")
+            );
+            let counters = Arc::new(OutputCounters::default());
+            counters.enqueue(records as u64);
+            counters.lose(records as u64, Loss::Shutdown);
+            self.unwanted.push((destination, counters));
         }
-        left
     }
 
     /// Ends all workers soon; returns what they could not write yet, by destination. The table must be

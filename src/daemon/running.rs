@@ -22,6 +22,7 @@ use super::outputs::{self, Outputs};
 use super::pid_file::PidFile;
 use super::plan::Plan;
 use super::statistics::Statistics;
+use super::upgrade::Watch;
 use crate::cli::{Arguments, Dialect};
 use crate::config::diagnostic::Severity;
 use crate::config::{self, Loaded};
@@ -33,7 +34,7 @@ use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::input::stream::Suspended;
 use crate::output::Surroundings;
-use crate::output::memory::Rings;
+use crate::output::memory::{Content, Ring, Rings};
 use crate::report::counted;
 use crate::route::inbox::Change;
 use crate::route::{KernelProgram, Policy, RoutingTable};
@@ -60,9 +61,11 @@ pub(super) struct Before {
     inherited: Inherited,
     connections: Vec<Suspended>,
     queues: outputs::Suspended,
+    rings: Vec<(String, Content)>,
     kernel: Option<u64>,
     outputs: Outputs,
     surroundings: Option<Surroundings>,
+    watch: Option<Watch>,
 }
 
 impl Before {
@@ -85,9 +88,16 @@ impl Before {
             inherited: Inherited::resumed(state.sockets),
             connections: state.connections,
             queues: state.queues,
+            rings: state.rings,
             kernel: state.kernel,
             ..Self::default()
         }
+    }
+
+    /// Watched until messages are touched.
+    pub(super) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
     }
 }
 
@@ -121,9 +131,11 @@ impl Running {
             mut inherited,
             connections,
             queues,
+            rings,
             kernel,
             outputs,
             surroundings,
+            watch,
         } = before;
         let notifier = Notifier::from_environment();
         let gate = AccessList::parse(&arguments.allowed_peers).map_err(StartError::Usage)?;
@@ -163,12 +175,11 @@ impl Running {
                 &surroundings,
             )
             .map_err(StartError::Runtime)?;
+        // From here on there are messages that only we have.
+        drop(watch);
+        surroundings.rings.go_on(&rings);
         // Before anything new: what was queued comes first.
-        for (destination, records) in outputs.take_over(queues) {
-            tracing::error!(
-                "{destination}: {records} messages are lost: no rule names it any more"
-            );
-        }
+        outputs.take_over(queues);
         let live: Live = Arc::new(ArcSwap::from_pointee(table));
         let internal_counters = Arc::new(InputCounters::default());
         let internal = Internal::new(
@@ -354,12 +365,15 @@ impl Running {
         let mut outputs = self.outputs;
         self.live.store(Arc::new(RoutingTable::empty()));
         drop((self.internal, self.inputs));
+        let rings = self.surroundings.rings.all();
         let (queues, hangs) = outputs.suspend();
+        let content = |(name, ring): (String, Arc<Ring>)| (name, ring.content());
         Stopped {
             state: State {
                 sockets: left.sockets,
                 connections: left.connections,
                 queues,
+                rings: rings.into_iter().map(content).collect(),
                 kernel: left.kernel,
                 pid_file,
                 ..State::default()

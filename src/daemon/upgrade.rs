@@ -23,6 +23,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -296,7 +298,7 @@ impl Resumed {
 
 impl Back {
     /// Goes back to the old program, if there is one; returns if there is not.
-    pub(super) fn go(self, program: &Program) {
+    pub(super) fn go(&self, program: &Program) {
         let Some(old) = &self.old else {
             return;
         };
@@ -311,6 +313,57 @@ impl Back {
             .err()
             .unwrap_or_else(|| execute(&path, &self.arguments, &word, &kept));
         tracing::error!("cannot go back to the old program: {error}");
+    }
+}
+
+/// Somebody who goes back to the old program if the new one does not get anywhere, as on a file system that
+/// hangs. To be dropped before any message is touched: nothing is lost or doubled then.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Whether it got somewhere. Locked for good once it is too late.
+    arrived: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Begins to wait. The signals that are held back from the calling thread are held back from the old program,
+    /// which expects that.
+    pub(super) fn start(back: &Arc<Back>, program: &Program, pid_file: &Path) -> io::Result<Self> {
+        let arrived = Arc::<(Mutex<bool>, Condvar)>::default();
+        let (shared, back) = (Arc::clone(&arrived), Arc::clone(back));
+        let (program, pid_file) = (program.clone(), pid_file.to_owned());
+        let watch = move || {
+            let (arrived, told) = &*shared;
+            let arrived = arrived.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = told.wait_timeout_while(arrived, START_WITHIN, |arrived| !*arrived);
+            let (arrived, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if !*arrived {
+                let seconds = START_WITHIN.as_secs();
+                let why = format!("the new program did not start in {seconds} s");
+                tracing::error!("going back to the old program: {why}");
+                answer(&pid_file, Err(&why));
+                // The lock keeps the others from going on meanwhile.
+                back.go(&program);
+            }
+        };
+        let thread = thread::Builder::new().name("watch".into()).spawn(watch)?;
+        Ok(Self {
+            arrived,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let (arrived, told) = &*self.arrived;
+        *arrived.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        told.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the watch thread had panicked");
+        }
     }
 }
 
@@ -423,5 +476,7 @@ const HANDOVER: &str = "SYSLOGD_HANDOVER";
 const ANSWER: &str = "upgrade";
 
 const CHECK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a new program may take until it touches the first message.
+const START_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);

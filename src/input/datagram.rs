@@ -234,6 +234,18 @@ impl Overflow {
         }
     }
 
+    /// For a socket that others had before us, and of whose drops they left no word. Some are in their counters, and
+    /// nobody knows how many; so those are told here, and in no counter a second time.
+    pub fn after_others(name: String, socket: &impl AsFd) -> Self {
+        let before = dropped_datagrams(socket.as_fd()).unwrap_or(0);
+        if before > 0 {
+            tracing::warn!(
+                "kernel dropped {before} datagrams on {name} before this start; kernel_dropped counts from here"
+            );
+        }
+        Self::new(name, before)
+    }
+
     /// Asks the kernel, counts, and says so.
     fn look(&mut self, socket: BorrowedFd<'_>, counters: &InputCounters) {
         let dropped = dropped_datagrams(socket).unwrap_or(self.seen);

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A record is one line that ends in LF and holds no other, so that the ring needs no index. A ring lives as
-//! long as its output, thus through a reload. The limit: what is in it is gone when the daemon is.
+//! long as its output, thus through a reload, and an upgrade hands over what it holds. The limit: that is gone
+//! when the daemon is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -47,6 +48,15 @@ impl Rings {
             .iter()
             .filter_map(|(name, ring)| Some((name.clone(), ring.upgrade()?)));
         living.collect()
+    }
+
+    /// Lets those that are there go on with what another process held.
+    pub fn go_on(&self, contents: &[(String, Content)]) {
+        for (name, content) in contents {
+            if let Some(ring) = self.find(name) {
+                ring.go_on(content);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Weak<Ring>>> {
@@ -109,6 +119,17 @@ pub struct Found {
     pub next: Position,
 }
 
+/// All of a ring, for another process to go on with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Content {
+    /// Whole records, the oldest first.
+    pub octets: Vec<u8>,
+    /// How many lines were overwritten.
+    pub overwritten: u64,
+    /// Whether some were since it was cleared the last time.
+    pub overflowed: bool,
+}
+
 /// What a ring holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Usage {
@@ -166,6 +187,36 @@ impl Ring {
         state.lines = 0;
         state.overflowed = false;
         octets
+    }
+
+    /// A copy of everything.
+    pub fn content(&self) -> Content {
+        let state = self.lock();
+        Content {
+            octets: state.since(state.oldest).octets,
+            overwritten: state.overwritten,
+            overflowed: state.overflowed,
+        }
+    }
+
+    /// Begins with this, unless something was written to it already.
+    pub fn go_on(&self, content: &Content) {
+        let mut state = self.lock();
+        if state.newest() != Position::default() {
+            return;
+        }
+        state.overwritten = content.overwritten;
+        state.overflowed = content.overflowed;
+        for record in content.octets.split_inclusive(|octet| *octet == b'\n') {
+            // One that is longer than the whole ring by now is overwritten, too.
+            if !state.push(record) {
+                state.overwritten += 1;
+                state.overflowed = true;
+            }
+        }
+        let newest = state.newest();
+        drop(state);
+        self.grown.send_replace(newest);
     }
 
     /// What it holds.
@@ -418,6 +469,22 @@ mod tests {
                 prop_assert_eq!(usage.lines, list.len() as u64);
                 prop_assert_eq!(usage.overwritten, overwritten);
             }
+        }
+    }
+
+    #[test]
+    fn another_ring_goes_on_with_the_content_even_if_it_is_smaller() {
+        let rings = Rings::default();
+        let ring = rings.open("debug", 12);
+        Memory::new(Arc::clone(&ring)).write(&block(&["gone\n", "1234567\n", "b\n", "c\n"]), 0);
+        for (capacity, want, overwritten) in
+            [(12, "1234567\nb\nc\n", 1), (5, "b\nc\n", 2), (2, "c\n", 3)]
+        {
+            let next = Rings::default().open("debug", capacity);
+            next.go_on(&ring.content());
+            assert_eq!(text(&next), want, "{capacity}");
+            assert_eq!(next.usage().overwritten, overwritten, "{capacity}");
+            assert!(next.usage().overflowed, "{capacity}");
         }
     }
 

@@ -423,3 +423,17 @@ fn a_follower_that_falls_behind_hears_how_much_it_missed() {
     assert!(missed > 0, "4 KiB and a socket buffer hold less than 2 MB");
     daemon.finish();
 }
+
+#[test]
+fn an_upgrade_keeps_what_buffers_hold_and_the_control_socket() {
+    let daemon = setup("user.*\t:64:debug\n").start();
+    let setup = daemon.setup();
+    daemon.unix("<13>app: before");
+    wait_for_last(setup, "debug", "app: before");
+    crate::faults::restart::upgrade_well(&daemon);
+    assert_eq!(read(setup, "debug").len(), 1);
+    daemon.unix("<13>app: after");
+    let lines = wait_for_last(setup, "debug", "app: after");
+    assert!(lines[0].ends_with("app: before"), "{lines:?}");
+    daemon.finish();
+}

@@ -4,6 +4,12 @@
 #     tests/faults/long.sh kill-walk         kill -9 before every system call of a rotation and compression (F2, F41)
 #     tests/faults/long.sh append-walk       the same for writes under load, rotation by size (F2)
 #     tests/faults/long.sh power-cut [N]     N times everything not synced is lost, 200 unless named (F3); root
+#     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
+#     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
+#     tests/faults/long.sh absent            SIGTERM while 500000 messages wait for a remote that is absent (F30)
+#     tests/faults/long.sh restarts          SIGHUP, SIGTERM and start, kill -9 and start, upgrades under load
+#
+# The last four are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
 #
 # Each section prints a table with a line for each fault, ends with 1 if anything is wrong, and works below a
 # directory of its own in $TMPDIR that it removes. SYSLOGD=/path names the program; else it is built.
@@ -362,12 +368,16 @@ verb, work, *rest = sys.argv[1:]
 PYTHON
 )
 
-with_kit() {
+with_program() {
     if [ -z "${SYSLOGD:-}" ]; then
         cargo build --quiet --manifest-path "$home/Cargo.toml"
         SYSLOGD=$home/target/debug/syslogd
     fi
     export SYSLOGD
+}
+
+with_kit() {
+    with_program
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     verb=$1
@@ -391,8 +401,30 @@ section_power_cut() {
     with_kit power-cut "${1:-200}"
 }
 
+restart() {
+    needs python3
+    with_program
+    "$home/tests/faults/restart.py" "$SYSLOGD" "$@"
+}
+
+section_upgrade() {
+    UPGRADES=${1:-100} restart upgrade
+}
+
+section_still() {
+    restart still
+}
+
+section_absent() {
+    restart absent
+}
+
+section_restarts() {
+    restart
+}
+
 case $section in
-kill-walk | append-walk | power-cut) "section_$(echo "$section" | tr - _)" "$@" ;;
+kill-walk | append-walk | power-cut | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
 *)
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 2

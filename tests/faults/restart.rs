@@ -23,7 +23,7 @@ pub(crate) fn upgrade(setup: &Setup) -> Output {
 }
 
 #[track_caller]
-fn upgrade_well(daemon: &Daemon) {
+pub(crate) fn upgrade_well(daemon: &Daemon) {
     let output = upgrade(daemon.setup());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -156,6 +156,25 @@ fn what_an_output_could_not_write_is_handed_over_in_order() {
     let lines = read.join().expect("it only reads");
     assert_eq!(Verdict::of(&lines, &[("a", 300)]), Verdict::default());
     assert_eq!(daemon.quiet().output("fifo")["written"], 300);
+    daemon.finish();
+}
+
+#[test]
+fn what_waits_for_an_output_that_is_gone_is_dropped_and_counted() {
+    let daemon = Daemon::start("user.*\t{dir}/log\nuser.*\t|{dir}/fifo\n");
+    for number in 0..200 {
+        daemon.unix(message("a", number));
+    }
+    daemon.file("log").wait_for_lines(200);
+    daemon.setup().configure("user.*\t{dir}/log\n");
+    upgrade_well(&daemon);
+    daemon.stderr().wait_for("dropped 200 messages for |");
+    let counters = daemon.quiet();
+    let fifo = counters.output("fifo");
+    assert_eq!(
+        (&fifo["enqueued"], &fifo["dropped"]["shutdown"]),
+        (&200.into(), &200.into())
+    );
     daemon.finish();
 }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
 
 use super::load::Load;
-use super::restart::all_is_there;
+use super::restart::{all_is_there, upgrade_well};
 use super::sequence::{Verdict, lines_of};
 use crate::support::{Daemon, Setup, skip, wait_for};
 
@@ -321,4 +321,94 @@ fn sockets_of_units_are_used_and_never_removed_and_others_are_closed_with_a_word
     for socket in ["log.sock", "stream.sock"] {
         assert!(setup.path(socket).exists(), "{socket} is a unit's");
     }
+}
+
+/// Has the descriptor `$SOCKET` as standard input and output. Standard error, which inetd has there too, is ours to read.
+const INETD: &str = r#"exec <&$SOCKET >&$SOCKET; eval "exec $SOCKET<&-"; exec "$0" "$@""#;
+
+/// As inetd starts it; the number is to be closed when it has started.
+fn by_inetd(setup: Setup, socket: &OwnedFd) -> (Setup, RawFd) {
+    let copy = fcntl(socket, FcntlArg::F_DUPFD(200)).expect("a descriptor");
+    let setup = setup
+        .arguments(&["--inetd"])
+        .environment(vec![("SOCKET", copy.to_string())])
+        .wrapper(&["bash", "-c", INETD]);
+    (setup, copy)
+}
+
+#[test]
+fn inetd_passes_a_bound_socket_which_is_served_through_reload_and_upgrade_and_stays() {
+    let setup = Setup::new("user.*\t{dir}/log\n");
+    if Manager::new(&setup).is_none() {
+        return;
+    }
+    let socket = OwnedFd::from(UnixDatagram::bind(setup.path("inetd.sock")).expect("a socket"));
+    setup.send("inetd.sock", b"<13>app: which woke inetd");
+    let (setup, copy) = by_inetd(setup, &socket);
+    let daemon = setup.start();
+    nix::unistd::close(copy).expect("it is ours");
+    daemon.file("log").wait_for("which woke inetd");
+    daemon.reload();
+    daemon
+        .setup()
+        .send("inetd.sock", b"<13>app: after a reload");
+    daemon.file("log").wait_for("after a reload");
+    upgrade_well(&daemon);
+    daemon
+        .setup()
+        .send("inetd.sock", b"<13>app: after an upgrade");
+    daemon.file("log").wait_for("after an upgrade");
+    daemon.prove();
+    let setup = daemon.stop();
+    assert!(setup.path("inetd.sock").exists(), "it is inetd's");
+}
+
+#[test]
+fn a_connection_of_inetd_is_refused_with_a_sentence() {
+    let setup = Setup::new("user.*\t{dir}/log\n");
+    if Manager::new(&setup).is_none() {
+        return;
+    }
+    let (_peer, ours) = UnixStream::pair().expect("a connection");
+    let (setup, copy) = by_inetd(setup, &ours.into());
+    let (status, said) = setup.fail();
+    nix::unistd::close(copy).expect("it is ours");
+    assert_eq!(status, Some(64), "{said}");
+    assert!(said.contains("with \"wait\" and not \"nowait\""), "{said}");
+}
+
+#[test]
+fn what_the_kernel_dropped_before_a_start_is_told_and_counted_by_nobody_again() {
+    let setup = Setup::new("user.*\t{dir}/log\n").listens(&[]);
+    let Some(manager) = Manager::new(&setup) else {
+        return;
+    };
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let at = socket.local_addr().expect("it has one");
+    setsockopt(&socket, sockopt::RcvBuf, &1).expect("a small buffer");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for _ in 0..1000 {
+        client.send_to(b"<13>app: too many", at).expect("sent");
+    }
+    setup.configure(&format!("listen udp://{at}\nuser.*\t{{dir}}/log\n"));
+    manager.own("udp", socket.into());
+    let daemon = manager.start(setup);
+    daemon
+        .stderr()
+        .wait_for(&format!("datagrams on udp://{at} before this start"));
+    let written = |daemon: &Daemon| {
+        client.send_to(b"<13>app: not too many", at).expect("sent");
+        daemon.file("log").wait_for("not too many");
+        daemon.quiet().input("udp://")["kernel_dropped"].as_u64()
+    };
+    assert_eq!(written(&daemon), Some(0));
+    let told = |daemon: &Daemon| {
+        let said = daemon.stderr().all();
+        said.iter()
+            .filter(|line| line.contains("before this start"))
+            .count()
+    };
+    upgrade_well(&daemon);
+    assert_eq!((written(&daemon), told(&daemon)), (Some(0), 1));
+    daemon.prove();
 }
