@@ -208,3 +208,19 @@ fn a_descriptor_that_nobody_left_open_is_refused() {
         assert!(said.contains("--ready-fd"), "{said}");
     }
 }
+
+#[test]
+fn a_descriptor_that_is_a_passed_socket_cannot_be_written_to_as_well() {
+    let home = Home::new(CONFIGURATION);
+    let wrapped = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+    let daemon = home.command(&format!("-F --ready-fd=3 {HERE}"));
+    let output = Command::new("sh")
+        .args(["-c", wrapped, "sh"])
+        .arg(daemon.get_program())
+        .args(daemon.get_args())
+        .output()
+        .expect("there is a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("is a socket of LISTEN_FDS"), "{said}");
+}

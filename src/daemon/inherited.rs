@@ -13,6 +13,7 @@
 use std::env;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -54,23 +55,26 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
+    /// The numbers of the descriptors that the environment says were passed to us.
+    pub(super) fn are_passed() -> Range<RawFd> {
+        let number = |name| env::var(name).ok()?.parse::<u32>().ok();
+        let count = number("LISTEN_FDS").and_then(|count| RawFd::try_from(count).ok());
+        match number("LISTEN_PID") {
+            Some(pid) if pid == std::process::id() => {
+                FIRST..FIRST.saturating_add(count.unwrap_or(0))
+            }
+            Some(_) | None => FIRST..FIRST,
+        }
+    }
+
     /// Takes the sockets of the environment; `notes` gets a sentence about each that is none for us.
     ///
     /// To be called once, before another process or thread exists.
     pub(super) fn from_environment(notes: &mut Vec<String>) -> Self {
-        let number = |name| env::var(name).ok()?.parse::<u32>().ok();
-        if number("LISTEN_PID") != Some(std::process::id()) {
-            return Self::default();
-        }
-        let count = number("LISTEN_FDS").and_then(|count| RawFd::try_from(count).ok());
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
         let mut passed = Vec::new();
-        for number in (FIRST..).take(
-            count
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or(0),
-        ) {
+        for number in Self::are_passed() {
             let name = names.next().unwrap_or_default();
             let Ok(socket) = sys::inherited(number) else {
                 notes.push(format!("LISTEN_FDS: descriptor {number} is not open"));

@@ -82,6 +82,13 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     if let Some(resumed) = Resumed::from_environment()? {
         return resume(arguments, &program, resumed);
     }
+    if let Some(number) = arguments.ready_fd
+        && Inherited::are_passed().contains(&number)
+    {
+        return Err(StartError::Usage(format!(
+            "--ready-fd={number}: descriptor {number} is a socket of LISTEN_FDS; name another"
+        )));
+    }
     let ready_fd = ReadyFd::take(&arguments)?;
     let inherited = Inherited::from_environment(&mut arguments.warnings);
     let before = Before::inherited(inherited.and(inetd::take(&mut arguments)?));

@@ -208,6 +208,22 @@ pub fn beside(pid_file: &Path, what: &str) -> PathBuf {
     path.into()
 }
 
+/// Locks a file beside the pid file until the lock goes; the file stays, empty.
+///
+/// # Errors
+/// `WouldBlock` if somebody else has the lock, or as open(2).
+pub fn lock_beside(pid_file: &Path, what: &str) -> io::Result<Flock<File>> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(beside(pid_file, what))?;
+    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    locked.map_err(|(_, errno)| errno.into())
+}
+
 /// Writes a file beside the pid file, in one piece; returns where.
 ///
 /// # Errors

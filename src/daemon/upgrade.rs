@@ -405,6 +405,13 @@ pub(super) fn ask(arguments: &Arguments) -> Result<ExitCode, StartError> {
             "process {pid} does not know --upgrade: stop it and start this one"
         )));
     }
+    // There is one answer, so that there can be one who waits for it.
+    let _alone = pid_file::lock_beside(path, LOCK).map_err(|error| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return failed("another --upgrade is at work".to_owned());
+        }
+        failed(format!("cannot lock {}.{LOCK}: {error}", path.display()))
+    })?;
     let answer = pid_file::beside(path, ANSWER);
     match fs::remove_file(&answer) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -474,6 +481,9 @@ const HANDOVER: &str = "SYSLOGD_HANDOVER";
 
 /// What the name of the answer's file ends in, behind that of the pid file.
 const ANSWER: &str = "upgrade";
+
+/// What the lock of those who ask is called, behind the path of the pid file.
+const LOCK: &str = "upgrade.lock";
 
 const CHECK_WITHIN: Duration = Duration::from_secs(10);
 /// How long a new program may take until it touches the first message.

@@ -246,6 +246,24 @@ fn without_a_daemon_there_is_nothing_to_upgrade() {
 }
 
 #[test]
+fn of_several_who_ask_at_once_each_gets_an_answer() {
+    let daemon = Daemon::start("user.*\t{dir}/log\n");
+    let answers: Vec<Output> = std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| upgrade(daemon.setup()));
+        let asked: Vec<_> = std::iter::repeat_with(ask).take(3).collect();
+        let answer = asked.into_iter().map(|asked| asked.join());
+        answer.collect::<Result<_, _>>().expect("they only ask")
+    });
+    for answer in &answers {
+        let said = String::from_utf8_lossy(&answer.stderr);
+        let is_refused = said.contains("another --upgrade is at work");
+        assert!(answer.status.success() || is_refused, "{said}");
+    }
+    assert!(answers.iter().any(|answer| answer.status.success()));
+    daemon.finish();
+}
+
+#[test]
 fn with_too_many_connections_for_an_upgrade_nothing_changes() {
     let limited = ["sh", "-c", "ulimit -n 160; exec \"$0\" \"$@\""];
     let setup = Setup::new("user.*\t{dir}/log\n")
