@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -248,10 +248,10 @@ fn without_a_daemon_there_is_nothing_to_upgrade() {
 #[test]
 fn of_several_who_ask_at_once_each_gets_an_answer() {
     let daemon = Daemon::start("user.*\t{dir}/log\n");
-    let answers: Vec<Output> = std::thread::scope(|scope| {
+    let answers: Vec<Output> = thread::scope(|scope| {
         let ask = || scope.spawn(|| upgrade(daemon.setup()));
         let asked: Vec<_> = std::iter::repeat_with(ask).take(3).collect();
-        let answer = asked.into_iter().map(|asked| asked.join());
+        let answer = asked.into_iter().map(ScopedJoinHandle::join);
         answer.collect::<Result<_, _>>().expect("they only ask")
     });
     for answer in &answers {
