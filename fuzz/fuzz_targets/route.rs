@@ -57,9 +57,16 @@ fuzz_target!(|input: &[u8]| {
     };
     for class in [Class::Message, Class::Mark] {
         let mut picked = Vec::new();
-        table.route(&mut table.answers(), &message, scene, local, class, |lane| {
-            picked.push(lane.index());
-        });
+        table.route(
+            &mut table.answers(),
+            &message,
+            scene,
+            local,
+            class,
+            |lane| {
+                picked.push(lane.index());
+            },
+        );
         let mut wanted = naive::route(&config.rules, &message, scene, class);
         wanted.retain(|rule| rule % 5 != 4 && (local || rule % 3 != 2));
         assert_eq!(picked, wanted, "{class:?}");
