@@ -99,6 +99,10 @@ struct State {
     taken: u64,
     /// How long a stream waits while the worker takes nothing and knows of no trouble.
     patience: Duration,
+    /// Whether the worker waits for something to do, and how many wait for room: a call that wakes nobody has
+    /// its price, too.
+    is_idle: bool,
+    waiting: u32,
     spare: Vec<Block>,
     /// What the spare blocks take.
     spare_memory: Held,
@@ -213,6 +217,8 @@ pub fn inbox(
             in_vain: InVain::Nobody,
             taken: 0,
             patience: Inbox::SHORT_PATIENCE,
+            is_idle: false,
+            waiting: 0,
             spare: Vec::new(),
             spare_memory: memory.holder(),
             trouble: None,
@@ -411,7 +417,9 @@ impl Shared {
                 state
                     .orders
                     .push_back(Order::Write(std::mem::replace(block, empty)));
-                self.arrived.notify_one();
+                if std::mem::take(&mut state.is_idle) {
+                    self.arrived.notify_one();
+                }
             }
         }
     }
@@ -432,7 +440,9 @@ impl Orders {
                     state.taken += 1;
                     state.in_vain = InVain::Nobody;
                     shared.was_in_vain.store(false, Relaxed);
-                    shared.room.notify_all();
+                    if state.waiting > 0 {
+                        shared.room.notify_all();
+                    }
                     shared.room_for_tasks.notify_waiters();
                 }
                 return Next::Order(order);
@@ -441,6 +451,7 @@ impl Orders {
                 return Next::Closed;
             }
             let until = [until, state.stop_by].into_iter().flatten().min();
+            state.is_idle = true;
             state = match until {
                 None => shared
                     .arrived
@@ -455,6 +466,7 @@ impl Orders {
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.is_idle = false;
         }
     }
 

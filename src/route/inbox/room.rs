@@ -56,10 +56,11 @@ impl Inbox {
     pub fn wait_for_room(&self, octets: usize, patience: Duration) -> bool {
         let shared = &self.0.0;
         let full = |state: &mut State| state.is_full(octets) && state.in_vain == InVain::Nobody;
-        let waited = shared
-            .room
-            .wait_timeout_while(shared.lock(), patience, full);
+        let mut state = shared.lock();
+        state.waiting += 1;
+        let waited = shared.room.wait_timeout_while(state, patience, full);
         let (mut state, over) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         if over.timed_out() {
             state.in_vain = state.in_vain.max(InVain::Datagram);
             shared.was_in_vain.store(true, Relaxed);
@@ -72,12 +73,12 @@ impl Inbox {
     pub fn wait_while_tight(&self, patience: Duration) {
         let shared = &self.0.0;
         let known = || shared.was_in_vain.load(Relaxed);
-        let waited = shared
-            .room
-            .wait_timeout_while(shared.lock(), patience, |state| {
-                state.memory.is_tight() && !known()
-            });
-        let (_state, over) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = shared.lock();
+        state.waiting += 1;
+        let tight = |state: &mut State| state.memory.is_tight() && !known();
+        let waited = shared.room.wait_timeout_while(state, patience, tight);
+        let (mut state, over) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         if over.timed_out() {
             // Under the lock, so that no worker takes something in between.
             shared.was_in_vain.store(true, Relaxed);
