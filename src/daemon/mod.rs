@@ -30,6 +30,7 @@ pub mod statistics;
 pub mod supervisor;
 pub mod try_out;
 mod upgrade;
+pub mod zone;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -67,6 +68,7 @@ use upgrade::{Program, Resumed, Watch};
 /// # Errors
 /// Why the start failed; whoever waited for it was told.
 pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
+    arguments.warnings.extend(zone::guard());
     if arguments.check {
         return check::run(&arguments);
     }

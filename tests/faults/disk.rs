@@ -62,8 +62,6 @@ fn mount(directory: &Path, options: &str) {
 /// Makes an ext4 in the file `$0` and mounts it at `$1`.
 const LOOP: &str = r#"
     set -e
-    mknod /dev/loop-control c 10 237
-    for number in 0 1 2 3 4 5 6 7; do mknod "/dev/loop$number" b 7 "$number"; done
     truncate -s 64M "$0"
     mkfs.ext4 -q -F -O ^has_journal "$0"
     mount -o loop "$0" "$1"

@@ -4,6 +4,7 @@
 #     tests/faults/long.sh kill-walk         kill -9 before every system call of a rotation and compression (F2, F41)
 #     tests/faults/long.sh append-walk       the same for writes under load, rotation by size (F2)
 #     tests/faults/long.sh power-cut [N]     N times everything not synced is lost, 200 unless named (F3); root
+#     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
 #     tests/faults/long.sh absent            SIGTERM while 500000 messages wait for a remote that is absent (F30)
@@ -35,7 +36,7 @@ needs() {
 
 # The program that does the work of all sections: python3 -c "$kit" VERB ARGUMENT...
 kit=$(cat <<'PYTHON'
-import fcntl, glob, gzip, os, random, re, shutil, signal, socket, struct, subprocess, sys, time, zlib
+import fcntl, glob, itertools, json, multiprocessing, os, random, re, shutil, signal, socket, struct, subprocess, sys, time, zlib
 
 PROGRAM = os.environ["SYSLOGD"]
 LIMIT = 30
@@ -46,13 +47,16 @@ def message(number):
     return "<13>seq: %s crc=%08x." % (text, zlib.crc32(text.encode()))
 
 
-def unpacked(path):
-    """What a file holds, according to its tool; half a file is an error."""
-    tool = {".gz": "gzip", ".zst": "zstd"}.get(os.path.splitext(path)[1])
-    if tool is None:
-        return open(path, "rb").read()
-    return subprocess.run([tool, "-dc", path], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL).stdout
+def unpacked(paths):
+    """What files hold, according to their tools, one piece after the other; half a file is an error."""
+    for suffix, some in itertools.groupby(paths, lambda path: os.path.splitext(path)[1]):
+        tool = {".gz": "gzip", ".zst": "zstd"}.get(suffix)
+        while group := list(itertools.islice(some, 50)):
+            if tool is None:
+                yield b"".join(open(path, "rb").read() for path in group)
+            else:
+                yield subprocess.run([tool, "-dc", *group], check=True, stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL).stdout
 
 
 def files(log):
@@ -70,7 +74,7 @@ def files(log):
 def numbers(log):
     """The numbers of all whole messages in all files, and how many lines are torn."""
     found, torn = [], 0
-    for line in b"".join(map(unpacked, files(log))).decode().splitlines():
+    for line in b"".join(unpacked(files(log))).decode().splitlines():
         at = line.find(" seq: ")
         if at < 0:
             torn += not re.search(r" (syslogd|mark)\b", line)
@@ -308,7 +312,7 @@ def power_cut(work, cuts):
     mount = ["mount", "-o", "loop", image, disk]
     subprocess.run(mount, check=True)
     log = disk + "/log"
-    sent = sure = 0
+    sent = 0
     missing = doubled = torn = 0
     try:
         for cut in range(cuts):
@@ -317,7 +321,9 @@ def power_cut(work, cuts):
             daemon = Daemon(home, rules)
             sender = daemon.connect()
             goal = sent + chance.randrange(50, 400)
+            sure, sent_at, seen_at = sent, {}, {}
             while sent < goal:
+                sent_at[sent] = time.monotonic()
                 sender.send(message(sent).encode())
                 text = message(sent)[4:].encode()
                 def is_written():
@@ -329,8 +335,11 @@ def power_cut(work, cuts):
                             pass
                     return False
                 daemon.until(is_written)
-                # It is not taken before the one before it is on the disk.
-                sure, sent = sent, sent + 1
+                seen_at[sent] = time.monotonic()
+                # 5 ms after a line the next one is followed by a sync, and that by the one after it.
+                while sure < sent and seen_at.get(sure, 0) + 0.005 < sent_at.get(sent - 1, 0):
+                    sure += 1
+                sent += 1
             # Some more, for whose fate nobody waits; the cut falls somewhere among them.
             for number in range(sent, sent + chance.randrange(1, 60)):
                 sender.send(message(number).encode())
@@ -354,6 +363,8 @@ def power_cut(work, cuts):
             torn += max(0, after[2] - cut - 1)
             found = numbers(log)[0]
             sent = found[-1] + 1 if found else 0
+            if cut % 20 == 19 and cut + 1 < cuts:
+                table.row("power cut, so far", cut + 1, sent, missing, doubled, torn)
         table.row("power cut, durable", cuts, sent, missing, doubled, torn)
         print("files: %d, of which compressed %d" % (
             len(files(log)), sum(path.endswith(("gz", "zst")) for path in files(log))))
@@ -362,9 +373,170 @@ def power_cut(work, cuts):
     table.end()
 
 
+RATES = {"unix": 800, "udp": 800, "tcp": 400}
+
+
+def free_port(kind):
+    probe = socket.socket(socket.AF_INET, kind)
+    probe.bind(("127.0.0.1", 0))
+    return probe.getsockname()[1]
+
+
+def sender(name, target, seconds, sent):
+    """Sends at an even rate; TCP messages are local0, which is forwarded too."""
+    kinds = {"unix": (socket.AF_UNIX, socket.SOCK_DGRAM), "udp": (socket.AF_INET, socket.SOCK_DGRAM),
+             "tcp": (socket.AF_INET, socket.SOCK_STREAM)}
+    out = socket.socket(*kinds[name])
+    out.connect(target)
+    begin, number = time.monotonic(), 0
+    while (past := time.monotonic() - begin) < seconds:
+        while number < past * RATES[name]:
+            text = "src=%s n=%d" % (name, number)
+            line = "<%d>seq: %s crc=%08x." % (134 if name == "tcp" else 13, text, zlib.crc32(text.encode()))
+            out.sendall(line.encode() + (b"\n" if name == "tcp" else b""))
+            number += 1
+        sent.value = number
+        time.sleep(0.01)
+    sent.value = number
+
+
+def remote(port, path, pause, ending):
+    """A collector that is away every other while. It leaves politely: what it was sent it reads."""
+    with open(path, "wb") as file:
+        while not ending.is_set():
+            listener = socket.create_server(("127.0.0.1", port))
+            listener.settimeout(0.05)
+            connections, leaves_at = [], time.monotonic() + pause
+            while time.monotonic() < leaves_at and not ending.is_set():
+                try:
+                    connections.append(listener.accept()[0])
+                    connections[-1].settimeout(0.05)
+                except TimeoutError:
+                    pass
+                for connection in connections:
+                    try:
+                        file.write(connection.recv(1 << 20))
+                    except TimeoutError:
+                        pass
+            listener.close()
+            for connection in connections:
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(10)
+                while octets := connection.recv(1 << 20):
+                    file.write(octets)
+                connection.close()
+            ending.wait(pause / 4)
+
+
+def account(octets_of_all, sent):
+    """Missing by sender, doubled, torn, of texts in which numbered messages are."""
+    seen = {name: bytearray(count) for name, count in sent.items()}
+    doubled = torn = 0
+    pattern = re.compile(rb" seq: (src=(\w+) n=(\d+)) crc=([0-9a-f]{8})\.")
+    for octets in octets_of_all:
+        found = 0
+        for match in pattern.finditer(octets):
+            found += 1
+            name, number = match[2].decode(), int(match[3])
+            if zlib.crc32(match[1]) != int(match[4], 16) or number >= len(seen.get(name, b"")):
+                torn += 1
+                continue
+            doubled += seen[name][number]
+            seen[name][number] = 1
+        torn += octets.count(b" seq: ") - found
+    return {name: which.count(0) for name, which in seen.items()}, doubled, torn
+
+
+def soak(work, seconds):
+    """Everything at once and for long. Passes if each missing message is in a counter, and nothing grows."""
+    home = work + "/run"
+    fresh(home)
+    log = home + "/logs/log"
+    ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port(socket.SOCK_STREAM)}
+    away = free_port(socket.SOCK_STREAM)
+    daemon = Daemon(home, "listen udp://127.0.0.1:%d\nlisten tcp://127.0.0.1:%d\n"
+                    "user.*;local0.*\t%s;rotate=4M:99999\nlocal0.*\t@tcp://127.0.0.1:%d\n"
+                    % (ports["udp"], ports["tcp"], log, away))
+    daemon.connect()
+    pause = min(60, max(5, seconds / 20))
+    ending = multiprocessing.Event()
+    far = multiprocessing.Process(target=remote, args=(away, home + "/remote", pause, ending))
+    far.start()
+    sent = {name: multiprocessing.Value("Q", 0) for name in RATES}
+    senders = [multiprocessing.Process(target=sender, args=(
+        name, ("127.0.0.1", ports[name]) if name in ports else home + "/sock", seconds, sent[name]))
+        for name in RATES]
+    for process in senders:
+        process.start()
+    pid, stats = daemon.process.pid, home + "/pid.stats"
+
+    def resident():
+        return int(re.search(r"VmRSS:\s+(\d+)", open("/proc/%d/status" % pid).read())[1])
+
+    def counters():
+        if os.path.exists(stats):
+            os.remove(stats)
+        daemon.process.send_signal(signal.SIGUSR1)
+        daemon.until(lambda: os.path.exists(stats))
+        return json.load(open(stats))
+
+    def output(found, name):
+        return next(one for one in found["outputs"] if name in one["name"])
+
+    def quiet():
+        return output(counters(), log)["queued"] == 0 and output(counters(), "@tcp")["queued"] == 0
+
+    samples, reloads, begin = [], 0, time.monotonic()
+    print("%8s %10s %12s %8s %8s" % ("seconds", "messages", "resident KiB", "descr.", "threads"))
+    while any(process.is_alive() for process in senders):
+        time.sleep(min(10, seconds / 30))
+        daemon.process.send_signal(signal.SIGHUP)
+        reloads += 1
+        past = time.monotonic() - begin
+        samples.append((past, resident(), len(os.listdir("/proc/%d/fd" % pid)),
+                        len(os.listdir("/proc/%d/task" % pid))))
+        print("%8d %10d %12d %8d %8d" % (past, sum(one.value for one in sent.values()), *samples[-1][1:]),
+              flush=True)
+    for process in senders:
+        process.join()
+    end = time.monotonic() + 120
+    while not quiet() and time.monotonic() < end:
+        time.sleep(0.2)
+    found = counters()
+    # It may be connected once or not at all, and compress one file: two descriptors each way.
+    half = len(samples) // 2
+    early, late = samples[half // 2:half], samples[half + half // 2:]
+    median = lambda values: sorted(values)[len(values) // 2]
+    grown = median([one[1] for one in late]) - median([one[1] for one in early])
+    spread = [max(one[at] for one in samples[half:]) - max(one[at] for one in samples[1:half]) for at in (2, 3)]
+    slope = grown / (median([one[0] for one in late]) - median([one[0] for one in early])) * 3600
+    daemon.process.terminate()
+    daemon.process.wait()
+    ending.set()
+    far.join(20)
+    count = {name: value.value for name, value in sent.items()}
+    missing, doubled, torn = account(unpacked(files(log)), count)
+    lost = sum(missing.values())
+    kernel = sum(one.get("kernel_dropped", 0) for one in found["inputs"])
+    dropped = sum(output(found, log)["dropped"].values())
+    far_missing, again, far_torn = account([open(home + "/remote", "rb").read()], {"tcp": count["tcp"]})
+    far_dropped = sum(output(found, "@tcp")["dropped"].values())
+    print("sent %d, reloads %d, files %d" % (sum(count.values()), reloads, len(files(log))))
+    print("file:   missing %d, in counters %d (of which the kernel %d); doubled %d, torn %d"
+          % (lost, dropped + kernel, kernel, doubled, torn))
+    print("remote: missing %d, in counters %d; sent again %d, torn %d"
+          % (far_missing["tcp"], far_dropped, again, far_torn))
+    print("memory: %+d KiB in the second half, %+.0f KiB/h; descriptors %+d, threads %+d" % (grown, slope, *spread))
+    hours = seconds / 3600
+    wrong = (lost != dropped + kernel or doubled or torn or far_missing["tcp"] != far_dropped or far_torn
+             or grown > 512 + 1024 * hours or max(spread) > 0)
+    sys.exit(1 if wrong else 0)
+
+
 verb, work, *rest = sys.argv[1:]
 {"kill-walk": kill_walk, "append-walk": append_walk,
- "power-cut": lambda work: power_cut(work, int(rest[0]))}[verb](work)
+ "power-cut": lambda work: power_cut(work, int(rest[0])),
+ "soak": lambda work: soak(work, int(rest[0]))}[verb](work)
 PYTHON
 )
 
@@ -382,7 +554,7 @@ with_kit() {
     trap 'rm -rf "$work"' EXIT
     verb=$1
     shift
-    python3 -c "$kit" "$verb" "$work" "$@"
+    ${apart:-} python3 -c "$kit" "$verb" "$work" "$@"
 }
 
 section_kill_walk() {
@@ -396,9 +568,16 @@ section_append_walk() {
 }
 
 section_power_cut() {
-    needs python3 gzip zstd mkfs.ext4
+    needs python3 gzip zstd mkfs.ext4 unshare
     [ "$(id -u)" = 0 ] || die "power-cut needs root, for the loop device"
+    # A mount namespace that somebody copies from ours would keep the dead file system busy.
+    apart='unshare --mount --propagation private'
     with_kit power-cut "${1:-200}"
+}
+
+section_soak() {
+    needs python3 gzip
+    with_kit soak "${1:-3600}"
 }
 
 restart() {
@@ -424,7 +603,7 @@ section_restarts() {
 }
 
 case $section in
-kill-walk | append-walk | power-cut | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
+kill-walk | append-walk | power-cut | soak | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
 *)
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 2

@@ -3,10 +3,12 @@
 //! Stories as those beside `tests/daemon`, whose harness they share and in whose test binary they run:
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
+mod boot;
 mod crash;
 mod disk;
 mod injection;
 pub(crate) mod load;
+mod peers;
 mod pressure;
 pub(crate) mod restart;
 mod rotation;

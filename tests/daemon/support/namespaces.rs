@@ -7,7 +7,7 @@ use super::skip;
 /// Set for the copy of a test that runs in the namespaces.
 const INSIDE: &str = "SYSLOGD_TEST_INSIDE_NAMESPACES";
 
-/// A /dev of our own without a log, then the test.
+/// A /dev of our own without a log, with loop devices, then the test.
 const PREPARE: &str = r#"
     set -e
     dev=$(mktemp -d)
@@ -16,6 +16,9 @@ const PREPARE: &str = r#"
         touch "$dev/$name"
         mount --bind "/dev/$name" "$dev/$name"
     done
+    # For the disks of some tests, where that is allowed.
+    mknod "$dev/loop-control" c 10 237 || :
+    for number in 0 1 2 3 4 5 6 7; do mknod "$dev/loop$number" b 7 "$number" || :; done
     mount --move "$dev" /dev
     rmdir "$dev"
     ip link set lo up
