@@ -9,12 +9,10 @@
 //! While it waits it obeys every order that is no message, and producers shed what does not fit. Its
 //! I/O errors never leave it. The limit: a write(2) that hangs in the kernel hangs this output alone.
 
-use std::io;
-use std::ops::Range;
+mod rewrite;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
-
-use nix::errno::Errno;
 
 use super::repeat::{Folded, Folding, Repeats, Style};
 use super::retained::Retained;
@@ -23,7 +21,7 @@ use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
 use crate::format::Layout;
-use crate::report::{counted, reason};
+use crate::report::counted;
 use crate::route::inbox::{Change, Next, Order, Orders, Pause};
 
 /// An output that no rule names any longer may try for so long to write what it holds.
@@ -47,9 +45,6 @@ const GROUP_OCTETS: usize = 256 * 1024;
 
 /// What the disk may not have yet takes the whole memory budget divided by this, beside the queue.
 const RETAINED: usize = 64;
-
-/// A disk that fails to sync is tried this often.
-const SYNC_RETRY: Duration = Duration::from_millis(250);
 
 /// How long a remote may take to acknowledge before a quiet forward looks again.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
@@ -364,13 +359,6 @@ impl Worker {
         kept
     }
 
-    /// Keeps copies of records that the disk may not have yet.
-    fn retain(&mut self, block: &Block, records: Range<usize>) {
-        if self.unsynced_since.is_some() {
-            self.retained.keep_some(block, records);
-        }
-    }
-
     /// Counts what the sink took.
     fn note_written(&mut self, records: u64, octets: usize) {
         let counters = self.orders.counters();
@@ -509,106 +497,6 @@ impl Worker {
             Some(Stop::Drop(_)) | None => {}
         }
         (taken > 0, stopped)
-    }
-
-    /// Waits until the disk has what was written, here or in a new file.
-    fn sync_now(&mut self) {
-        if self.unsynced_since.take().is_none() {
-            return;
-        }
-        match self.sink.sync() {
-            Ok(()) => self.let_go(),
-            Err(error) => self.write_again(&error),
-        }
-    }
-
-    fn let_go(&mut self) {
-        for mut block in self.retained.take() {
-            block.clear();
-            self.orders.recycle(block);
-        }
-    }
-
-    /// Writes to a new file what a failed sync may have lost; nothing else is taken before the disk has it.
-    /// A second sync of the same file would only pretend (reliability 0.6, S7).
-    fn write_again(&mut self, error: &io::Error) {
-        let (kept, gone) = (self.retained.lines(), self.retained.let_go());
-        tracing::error!(
-            "cannot sync {}: {}; its last {kept} lines are written again to a new file{}",
-            self.name,
-            reason(error),
-            match gone {
-                0 => String::new(),
-                gone => format!(", and {gone} before them may be lost"),
-            }
-        );
-        let blocks: Vec<Block> = self.retained.take().into();
-        loop {
-            self.sink.condemn();
-            self.unsynced_since = None;
-            let Err(error) = self.offer_again(&blocks).and_then(|()| self.sink.sync()) else {
-                break;
-            };
-            if self.is_over() {
-                tracing::error!(
-                    "{}: {kept} lines that count as written may not be on the disk",
-                    self.name
-                );
-                return;
-            }
-            let name = &self.name;
-            let sentence = format!("cannot sync {name}: {}", reason(&error));
-            self.complain(&sentence, SYNC_RETRY, loss_of(&error));
-            self.wait(SYNC_RETRY);
-        }
-        self.orders.counters().rewritten.add(kept as u64);
-        self.settle_complaint();
-        for block in blocks {
-            self.orders.recycle(block);
-        }
-    }
-
-    /// Offers each block once from its beginning, waiting as long as it must.
-    ///
-    /// # Errors
-    /// If what was taken may be lost again, or the end came before all of it was taken.
-    fn offer_again(&mut self, blocks: &[Block]) -> io::Result<()> {
-        for block in blocks {
-            let mut next = 0;
-            while next < block.len() {
-                if self.is_over() {
-                    self.sink.give_up();
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                let Written { records, stopped } = self.sink.write(block, next);
-                next += records;
-                match stopped {
-                    None => {}
-                    // Only what has a disk is ever written again, and that never drops.
-                    Some(Stop::Drop(_)) => next += 1,
-                    Some(Stop::Unsynced(error)) => return Err(error),
-                    Some(Stop::Retry {
-                        after,
-                        sentence,
-                        loss,
-                    }) => {
-                        self.complain(&sentence, after, loss);
-                        self.wait(after);
-                    }
-                }
-            }
-            let octets = block.octets().len() as u64;
-            self.orders.counters().write(0, octets);
-        }
-        Ok(())
-    }
-}
-
-/// What is lost while a sync fails is lost for this reason.
-fn loss_of(error: &io::Error) -> Loss {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOSPC | Errno::EDQUOT) => Loss::NoSpace,
-        Some(_) | None => Loss::Io,
     }
 }
 

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use crate::config::{Period, Rotation};
 use crate::pri::{Facility, Pri, Severity};

@@ -109,7 +109,7 @@ fn s1_what_was_folded_onto_a_lost_record_is_lost_with_it() {
     let mut full = std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK)
         .open(&path)
         .expect("it opens");
-    while io::Write::write_all(&mut full, &[b'x'; 4096]).is_ok() {}
+    while std::io::Write::write_all(&mut full, &[b'x'; 4096]).is_ok() {}
     let settings = OutputSettings::default();
     let (inbox, worker, counters) =
         parts_of(&Destination::Fifo(path), &settings, ON, &Arc::default());
