@@ -316,6 +316,8 @@ fn f3_after_a_power_cut_no_durable_message_is_missing() {
         let verdict = Verdict::of(&lines_of(&disk.join("log")), &[("a", life * each)]);
         assert_eq!(verdict, Verdict::default(), "life {life}");
     }
-    setup.start().finish();
-    output_of(Command::new("umount").arg(&disk));
+    let daemon = setup.start();
+    output_of(Command::new("umount").arg("-l").arg(&disk));
+    fs::remove_file(&image).expect("it is ours");
+    daemon.finish();
 }
