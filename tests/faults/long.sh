@@ -575,6 +575,11 @@ section_power_cut() {
     with_kit power-cut "${1:-200}"
 }
 
+section_soak() {
+    needs python3 gzip
+    with_kit soak "${1:-3600}"
+}
+
 restart() {
     needs python3
     with_program
