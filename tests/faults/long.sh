@@ -36,7 +36,7 @@ needs() {
 
 # The program that does the work of all sections: python3 -c "$kit" VERB ARGUMENT...
 kit=$(cat <<'PYTHON'
-import fcntl, glob, itertools, json, multiprocessing, os, random, re, shutil, signal, socket, struct, subprocess, sys, time, zlib
+import atexit, fcntl, glob, itertools, json, multiprocessing, os, random, re, shutil, signal, socket, struct, subprocess, sys, time, zlib
 
 PROGRAM = os.environ["SYSLOGD"]
 LIMIT = 30
@@ -455,20 +455,23 @@ def soak(work, seconds):
     ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port(socket.SOCK_STREAM)}
     away = free_port(socket.SOCK_STREAM)
     daemon = Daemon(home, "listen udp://127.0.0.1:%d\nlisten tcp://127.0.0.1:%d\n"
-                    "user.*;local0.*\t%s;rotate=4M:99999\nlocal0.*\t@tcp://127.0.0.1:%d\n"
+                    "user.*;local0.*\t%s;rotate=4M:9999\nlocal0.*\t@tcp://127.0.0.1:%d\n"
                     % (ports["udp"], ports["tcp"], log, away))
     daemon.connect()
     pause = min(60, max(5, seconds / 20))
     ending = multiprocessing.Event()
-    far = multiprocessing.Process(target=remote, args=(away, home + "/remote", pause, ending))
+    far = multiprocessing.Process(target=remote, args=(away, home + "/remote", pause, ending), daemon=True)
     far.start()
     sent = {name: multiprocessing.Value("Q", 0) for name in RATES}
     senders = [multiprocessing.Process(target=sender, args=(
-        name, ("127.0.0.1", ports[name]) if name in ports else home + "/sock", seconds, sent[name]))
-        for name in RATES]
+        name, ("127.0.0.1", ports[name]) if name in ports else home + "/sock", seconds, sent[name]),
+        daemon=True) for name in RATES]
     for process in senders:
         process.start()
     pid, stats = daemon.process.pid, home + "/pid.stats"
+
+    # Whatever goes wrong here, nothing is left running.
+    atexit.register(daemon.kill)
 
     def resident():
         return int(re.search(r"VmRSS:\s+(\d+)", open("/proc/%d/status" % pid).read())[1])
