@@ -1,0 +1,112 @@
+//! What a full queue gives up, and what it hands over.
+
+use super::*;
+use crate::pri::{Facility, Pri};
+
+const KIB: usize = 1024;
+
+/// A block with one record of so many octets, filled with `mark`.
+fn block(severity: Severity, mark: u8, octets: usize) -> Block {
+    let mut block = Block::default();
+    block.push(Pri::of(Facility::User, severity), |out| {
+        out.extend_from_slice(&vec![mark; octets]);
+        0
+    });
+    block
+}
+
+fn queue(limit: usize) -> (Inbox, Orders) {
+    inbox("test".into(), limit, Arc::default())
+}
+
+/// The marks of the queued records.
+fn drain(orders: &Orders) -> Vec<u8> {
+    let mut marks = Vec::new();
+    while let Next::Order(Order::Write(block)) = orders.next(Some(Instant::now())) {
+        marks.extend(block.iter().map(|entry| entry.octets[0]));
+    }
+    marks
+}
+
+#[test]
+fn a_full_inbox_refuses_and_leaves_the_block_as_it_was() {
+    let (inbox, _orders) = queue(1);
+    assert_eq!(
+        inbox.offer(&mut block(Severity::Notice, b'a', 40 * KIB)),
+        Ok(())
+    );
+    let mut second = block(Severity::Notice, b'b', 40 * KIB);
+    assert_eq!(inbox.offer(&mut second), Err(Full));
+    assert_eq!(second.octets().len(), 40 * KIB);
+    assert_eq!(inbox.counters().enqueued.get(), 1);
+}
+
+#[test]
+fn small_blocks_grow_together_while_they_wait() {
+    let (inbox, orders) = queue(1);
+    for mark in b"abc" {
+        assert_eq!(inbox.offer(&mut block(Severity::Notice, *mark, 10)), Ok(()));
+    }
+    assert!(matches!(orders.next(None), Next::Order(Order::Write(block)) if block.len() == 3));
+}
+
+#[test]
+fn the_least_urgent_go_first_and_of_those_the_oldest_and_no_more_than_needed() {
+    let (inbox, orders) = queue(300 * KIB / 7 * 8);
+    let mut queued = Vec::new();
+    for (severity, mark) in [
+        (Severity::Error, b'e'),
+        (Severity::Debug, b'd'),
+        (Severity::Notice, b'n'),
+    ]
+    .into_iter()
+    .cycle()
+    {
+        match inbox.offer(&mut block(severity, mark, 10 * KIB)) {
+            Ok(()) => queued.push(mark),
+            Err(Full) => break,
+        }
+    }
+    for _ in 0..3 {
+        inbox.force(&mut block(Severity::Emergency, b'x', 40 * KIB));
+    }
+    queued.extend([b'x'; 3]);
+    let dropped = inbox.counters().dropped(Loss::Full).get();
+    assert!(
+        (3..=24).contains(&dropped),
+        "{dropped} records of 10 KiB for 3 of 40 KiB"
+    );
+    let got = drain(&orders);
+    let mut left = dropped;
+    for mark in b"dn" {
+        // The oldest of the least urgent are those that are missing.
+        queued.retain(|other| {
+            let goes = other == mark && left > 0;
+            left -= u64::from(goes);
+            !goes
+        });
+    }
+    assert_eq!(
+        String::from_utf8_lossy(&got),
+        String::from_utf8_lossy(&queued)
+    );
+    inbox.counters().write(got.len() as u64, 0);
+    assert!(inbox.counters().balance());
+    assert_eq!(inbox.counters().queued(), 0);
+}
+
+#[test]
+fn orders_keep_their_place_among_the_messages() {
+    let (inbox, orders) = queue(100);
+    inbox.force(&mut block(Severity::Notice, b'a', 1));
+    inbox.order(Change::Rotate);
+    inbox.force(&mut block(Severity::Notice, b'b', 1));
+    drop(inbox);
+    assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
+    assert!(matches!(
+        orders.next(None),
+        Next::Order(Order::Change(Change::Rotate))
+    ));
+    assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
+    assert!(matches!(orders.next(None), Next::Closed));
+}
