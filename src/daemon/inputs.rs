@@ -17,8 +17,9 @@ use crate::budget::Budget;
 use crate::config::ListenAddress;
 use crate::counters::InputCounters;
 use crate::input::acl::AccessList;
+use crate::input::backlog::Backlog;
 use crate::input::bell::Bell;
-use crate::input::datagram::{Drain, Origin, Overflow};
+use crate::input::datagram::{Drain, Network, Origin, Overflow};
 use crate::input::denials::Denials;
 use crate::input::fairness::Fairness;
 use crate::input::fragments::Fragments;
@@ -196,14 +197,15 @@ impl Inputs {
         let bell = Bell::new()?;
         let bound = &of.bound;
         let origin = match bound {
-            ListenAddress::Udp(_) => Origin::Network {
+            ListenAddress::Udp(_) => Origin::Network(Network {
                 gate: Arc::clone(&self.common.gate),
                 denials: Denials::new(bound.to_string()),
                 overflow: of.drops_known.map_or_else(
                     || Overflow::after_others(bound.to_string(), &socket),
                     |known| Overflow::new(bound.to_string(), known),
                 ),
-            },
+                backlog: Backlog::new(&self.common.memory),
+            }),
             ListenAddress::Tcp(_)
             | ListenAddress::UnixDatagram(_)
             | ListenAddress::UnixStream(_) => {

@@ -16,17 +16,23 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg};
 
 use super::acl::{AccessList, Carrier};
+use super::backlog::Backlog;
 use super::bell::{Bell, Call};
 use super::denials::Denials;
 use super::fairness::Fairness;
 use super::shard::{Peer, Shard, Tally};
 use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
+use crate::format::Received;
 use crate::report::Seldom;
 use crate::sys::{dropped_datagrams, set_nice};
 
 /// Datagrams for each system call. More only cost cache (measured).
 const BATCH: usize = 32;
+
+/// After so many full batches in a row the kernel's queue is deep, and the network's datagrams are taken from it
+/// before they are read.
+const DEEP: u32 = 8;
 
 /// While the queue never empties, what the kernel dropped is asked for once in so many batches.
 const LOOK: u32 = 64;
@@ -63,14 +69,20 @@ pub enum Origin {
     /// Those of processes of this host.
     Local(Fairness),
     /// Those of anybody whom the gate lets through.
-    Network {
-        /// The `-a` list in force.
-        gate: Arc<AccessList>,
-        /// Those whom it did not let through.
-        denials: Denials,
-        /// What the kernel dropped.
-        overflow: Overflow,
-    },
+    Network(Network),
+}
+
+/// What there is to know of a socket to the network.
+#[derive(Debug)]
+pub struct Network {
+    /// The `-a` list in force.
+    pub gate: Arc<AccessList>,
+    /// Those whom it did not let through.
+    pub denials: Denials,
+    /// What the kernel dropped.
+    pub overflow: Overflow,
+    /// What was received and not read yet.
+    pub backlog: Backlog,
 }
 
 impl Drain {
@@ -84,7 +96,7 @@ impl Drain {
         }
         match self.origin {
             Origin::Local(_) => 0,
-            Origin::Network { overflow, .. } => overflow.seen,
+            Origin::Network(network) => network.overflow.seen,
         }
     }
 
@@ -92,6 +104,7 @@ impl Drain {
         let mut buffer = vec![0; BATCH * SLOT];
         let mut headers = MultiHeaders::preallocate(BATCH, None);
         let mut batches = 0_u32;
+        let mut full = 0_u32;
         let mut tally = Tally::default();
         let mut last_call = None;
         loop {
@@ -100,22 +113,29 @@ impl Drain {
             {
                 headers = other;
             }
-            match self.receive(&mut buffer, &mut headers, &mut tally) {
-                Ok(()) => {
-                    self.shard.after_datagrams();
+            match self.receive(&mut buffer, &mut headers, &mut tally, full >= DEEP) {
+                Ok(count) => {
+                    full = if count == BATCH {
+                        full.saturating_add(1)
+                    } else {
+                        0
+                    };
                     batches = batches.wrapping_add(1);
                     if batches.is_multiple_of(LOOK) {
                         self.look_for_drops();
                     }
                 }
                 Err(Errno::EAGAIN) => {
-                    self.shard.before_sleep();
-                    self.look_for_drops();
-                    if last_call.is_some() {
-                        return;
+                    full = 0;
+                    if !self.read_oldest(&mut tally) {
+                        self.shard.before_sleep();
+                        self.look_for_drops();
+                        if last_call.is_some() {
+                            return;
+                        }
+                        self.bell.wait(self.socket.as_fd());
+                        self.shard.begin();
                     }
-                    self.bell.wait(self.socket.as_fd());
-                    self.shard.begin();
                 }
                 Err(Errno::EINTR) => {}
                 Err(error) => {
@@ -127,12 +147,12 @@ impl Drain {
                 Call::None => {}
                 Call::Stop => _ = last_call.get_or_insert_with(|| Instant::now() + LAST_CALL),
                 Call::Suspend => {
-                    self.shard.before_sleep();
+                    self.read_all(&mut tally);
                     return;
                 }
             }
             if last_call.is_some_and(|end| Instant::now() >= end) {
-                self.shard.before_sleep();
+                self.read_all(&mut tally);
                 self.look_for_drops();
                 return;
             }
@@ -140,17 +160,21 @@ impl Drain {
     }
 
     fn look_for_drops(&mut self) {
-        if let Origin::Network { overflow, .. } = &mut self.origin {
-            overflow.look(self.socket.as_fd(), &self.counters);
+        if let Origin::Network(network) = &mut self.origin {
+            network.overflow.look(self.socket.as_fd(), &self.counters);
         }
     }
 
+    /// Takes a batch from the kernel, and tells how many datagrams it was. They are read at once, unless the
+    /// kernel's queue is `deep`, or others wait already.
     fn receive(
         &mut self,
         buffer: &mut [u8],
         headers: &mut MultiHeaders<SockaddrStorage>,
         tally: &mut Tally,
-    ) -> nix::Result<()> {
+        deep: bool,
+    ) -> nix::Result<usize> {
+        while self.is_backlog_full() && self.read_oldest(tally) {}
         let Self {
             socket,
             shard,
@@ -163,48 +187,120 @@ impl Drain {
             array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let datagrams = recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None)?;
+        let mut count = 0;
+        if let Origin::Network(Network { backlog, .. }) = origin
+            && (!backlog.is_empty() || deep && backlog.has_room())
+        {
+            let received = Received::now();
+            for datagram in datagrams {
+                let octets = datagram.iovs().next().unwrap_or_default();
+                let (octets, cut) = limited(octets, datagram.bytes);
+                backlog.push(received, sender(&datagram), octets, cut);
+                count += 1;
+            }
+            return Ok(count);
+        }
         shard.begin();
         for datagram in datagrams {
             let octets = datagram.iovs().next().unwrap_or_default();
-            let (octets, cut) = limited(octets, datagram.bytes);
-            let Some(peer) = origin.admit(&datagram, shard) else {
-                counters.received.add(1);
-                counters.rejected(Rejection::Acl).add(1);
-                continue;
+            let limited = limited(octets, datagram.bytes);
+            let peer = match origin {
+                Origin::Local(fairness) => {
+                    shard.limit(fairness.limits(&datagram, shard.begun()));
+                    Some(Peer::Local)
+                }
+                Origin::Network(Network { gate, denials, .. }) => {
+                    admit(gate, denials, sender(&datagram), shard)
+                }
             };
-            shard.take(octets, cut, peer, tally);
+            take(shard, peer, limited, counters, tally);
+            count += 1;
         }
         tally.count(counters);
-        Ok(())
+        shard.after_datagrams();
+        Ok(count)
     }
-}
 
-impl Origin {
-    /// Who sent this datagram, or `None` if it must be refused.
-    fn admit(
-        &mut self,
-        datagram: &RecvMsg<'_, '_, SockaddrStorage>,
-        shard: &mut Shard,
-    ) -> Option<Peer> {
-        let (gate, denials) = match self {
-            Self::Local(fairness) => {
-                shard.limit(fairness.limits(datagram, shard.begun()));
-                return Some(Peer::Local);
-            }
-            Self::Network { gate, denials, .. } => (gate, denials),
+    fn is_backlog_full(&self) -> bool {
+        match &self.origin {
+            Origin::Local(_) => false,
+            Origin::Network(network) => !network.backlog.has_room(),
+        }
+    }
+
+    /// Reads some of what has waited longest; tells whether anything waited.
+    fn read_oldest(&mut self, tally: &mut Tally) -> bool {
+        let Self {
+            shard,
+            counters,
+            origin: Origin::Network(network),
+            ..
+        } = self
+        else {
+            return false;
         };
-        let address = datagram.address.as_ref().and_then(socket_address)?;
-        if shard.admits(gate, address, Carrier::Udp) {
-            return Some(Peer::Remote(address));
+        let Network {
+            gate,
+            denials,
+            backlog,
+            ..
+        } = network;
+        let Some(received) = backlog.begin_oldest() else {
+            return false;
+        };
+        shard.begin_with(received);
+        while let Some(waited) = backlog.next() {
+            let peer = admit(gate, denials, waited.from, shard);
+            take(shard, peer, (waited.octets, waited.cut), counters, tally);
         }
-        if let Some(sentence) = denials.note(address, Instant::now()) {
-            tracing::warn!("{sentence}");
-        }
-        None
+        tally.count(counters);
+        shard.after_datagrams();
+        true
+    }
+
+    /// Reads all that waits, and hands everything over.
+    fn read_all(&mut self, tally: &mut Tally) {
+        while self.read_oldest(tally) {}
+        self.shard.before_sleep();
     }
 }
 
-fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+/// One datagram, `cut` octets shorter than it was, of a peer unless he was refused.
+fn take(
+    shard: &mut Shard,
+    peer: Option<Peer>,
+    (octets, cut): (&[u8], u32),
+    counters: &InputCounters,
+    tally: &mut Tally,
+) {
+    let Some(peer) = peer else {
+        counters.received.add(1);
+        counters.rejected(Rejection::Acl).add(1);
+        return;
+    };
+    shard.take(octets, cut, peer, tally);
+}
+
+/// Who sent this datagram from the network, or `None` if it must be refused.
+fn admit(
+    gate: &AccessList,
+    denials: &mut Denials,
+    address: Option<SocketAddr>,
+    shard: &mut Shard,
+) -> Option<Peer> {
+    let address = address?;
+    if shard.admits(gate, address, Carrier::Udp) {
+        return Some(Peer::Remote(address));
+    }
+    if let Some(sentence) = denials.note(address, Instant::now()) {
+        tracing::warn!("{sentence}");
+    }
+    None
+}
+
+/// The address that a datagram bears.
+fn sender(datagram: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<SocketAddr> {
+    let address = datagram.address.as_ref()?;
     let v4 = address
         .as_sockaddr_in()
         .map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));

@@ -8,6 +8,7 @@
 //! | our own words, MARK | the thread that speaks | [`internal`] |
 
 pub mod acl;
+pub mod backlog;
 pub mod bell;
 mod connection;
 pub mod datagram;

@@ -170,7 +170,12 @@ impl Shard {
 
     /// Begins a batch: reads the clock, and goes over to a new table if there is one.
     pub fn begin(&mut self) {
-        self.received = Received::now();
+        self.begin_with(Received::now());
+    }
+
+    /// As [`Shard::begin`], for messages that came at `received` and have waited since.
+    pub(super) fn begin_with(&mut self, received: Received) {
+        self.received = received;
         self.begun = Instant::now();
         let table = self.live.load();
         if !Arc::ptr_eq(&table, self.lanes.table()) {

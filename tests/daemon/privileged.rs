@@ -201,3 +201,24 @@ fn the_shards_of_an_address_share_its_senders_and_keep_the_order_of_each() {
     }
     daemon.finish();
 }
+
+#[test]
+fn what_is_mounted_below_the_directory_of_a_test_survives_it() {
+    if !is_inside("privileged::what_is_mounted_below_the_directory_of_a_test_survives_it") {
+        return;
+    }
+    let host = Setup::new("");
+    host.write("file", "of the host");
+    let setup = Setup::new("");
+    let below = setup.path("below");
+    fs::create_dir(&below).expect("it can be made");
+    let mut mount = Command::new("mount");
+    let mounted = mount.arg("--rbind").arg(host.directory()).arg(&below);
+    assert!(mounted.status().expect("mount(8)").success());
+    assert!(below.join("file").exists());
+    drop(setup);
+    assert!(!below.exists());
+    assert!(host.path("file").exists());
+    let glass = fs::write("/etc/syslogd-test", "").expect_err("the system's files are not ours");
+    assert_eq!(glass.raw_os_error(), Some(nix::libc::EROFS));
+}

@@ -13,8 +13,9 @@ use syslogd::config;
 use syslogd::counters::{InputCounters, OutputCounters, Rejection};
 use syslogd::format::{Escape, Escaping, Layout, Template, bsd_stamp};
 use syslogd::input::acl::AccessList;
+use syslogd::input::backlog::Backlog;
 use syslogd::input::bell::Bell;
-use syslogd::input::datagram::{Drain, Origin, Overflow};
+use syslogd::input::datagram::{Drain, Network, Origin, Overflow};
 use syslogd::input::denials::Denials;
 use syslogd::input::fairness::Fairness;
 use syslogd::input::peer::PeerNames;
@@ -114,11 +115,12 @@ fn sent(place: Where, datagrams: &[Vec<u8>]) -> (OwnedFd, Origin) {
             for datagram in datagrams {
                 theirs.send_to(datagram, address).expect("there is room");
             }
-            let origin = Origin::Network {
+            let origin = Origin::Network(Network {
                 gate: Arc::new(AccessList::parse(&[]).expect("an empty list")),
                 denials: Denials::new("udp".into()),
                 overflow: Overflow::new("udp".into(), 0),
-            };
+                backlog: Backlog::new(&Budget::default()),
+            });
             (ours.into(), origin)
         }
     }

@@ -7,9 +7,13 @@ use super::skip;
 /// Set for the copy of a test that runs in the namespaces.
 const INSIDE: &str = "SYSLOGD_TEST_INSIDE_NAMESPACES";
 
-/// A /dev of our own without a log, with loop devices, then the test.
+/// A /dev of our own without a log, with loop devices, and the system's files behind glass; then the test. A
+/// namespace has mounts of its own, and no files of its own.
 const PREPARE: &str = r#"
     set -e
+    for system in /etc /usr /boot; do
+        [ ! -d "$system" ] || mount --bind -o ro "$system" "$system"
+    done
     dev=$(mktemp -d)
     mount -t tmpfs none "$dev"
     for name in null zero full random urandom; do

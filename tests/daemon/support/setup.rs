@@ -1,5 +1,6 @@
 //! A directory with a configuration, and how `syslogd` is to be started in it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,32 @@ pub(crate) struct Setup {
     environment: Vec<(&'static str, String)>,
 }
 
+/// What is mounted below the directory is let go of first: to remove it would go through the mount, and take the
+/// files of the host with it, in whatever namespace.
+impl Drop for Setup {
+    fn drop(&mut self) {
+        let mounts = self.mounts();
+        for mount in mounts.iter().rev() {
+            _ = Command::new("umount").arg("--lazy").arg(mount).status();
+        }
+        if !self.mounts().is_empty() {
+            self.directory.disable_cleanup(true);
+        }
+    }
+}
+
 impl Setup {
+    /// What is mounted below the directory (proc_pid_mountinfo(5)), the first mounted first.
+    fn mounts(&self) -> Vec<String> {
+        // Its name is as good as none other's, however its parent is called there.
+        let name = self.directory.path().file_name();
+        let name = name.and_then(OsStr::to_str).expect("a name of ours");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("it is readable");
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let below = points.filter(|point| point.split('/').any(|part| part == name));
+        below.map(str::to_owned).collect()
+    }
+
     /// A fresh directory with this configuration, in which `{dir}` stands for the directory.
     pub(crate) fn new(config: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("syslogd-").tempdir();
