@@ -41,13 +41,13 @@ SEED = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
 LIMIT = 30
 BEFORE, COUNT, NEXT = 60, 90, 999999
 
-# What it logs with, and what strace(1) makes fail besides.
+# What it logs with, and what strace(1) makes fail besides. `sync=none` promises nothing here, and is not run: where the
+# archive is on the disk and the plain file is not, both stay, and the start never becomes tidy.
 MODES = [
     ("durable, gzip", "rotate=1k:99,sync=durable,compress=gzip", None),
     ("durable, zstd", "rotate=1k:99,sync=durable,compress=zstd", None),
     ("durable, a sync fails", "rotate=1k:99,sync=durable,compress=none", "fdatasync:error=EIO:when=4+7"),
     ("second", "rotate=1k:99,sync=second,compress=gzip", None),
-    ("none", "rotate=1k:99,sync=none,compress=gzip", None),
 ]
 
 CALLS = ["openat", "write", "pwrite64", "renameat2", "linkat", "unlinkat", "ftruncate", "fsync", "fdatasync", "fcntl",
