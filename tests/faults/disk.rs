@@ -16,22 +16,22 @@ use crate::support::{
 };
 
 /// The least memory that queues may have: 7 MiB of it for one.
-const SMALL: &str = "memory 8M\n";
+pub(super) const SMALL: &str = "memory 8M\n";
 
 /// A sender whose messages have a kibioctet.
-fn long() -> String {
+pub(super) fn long() -> String {
     "x".repeat(950)
 }
 
 /// Sends messages `from..to` of one sender.
-fn send(daemon: &Daemon, source: &str, from: u64, to: u64) {
+pub(super) fn send(daemon: &Daemon, source: &str, from: u64, to: u64) {
     for number in from..to {
         daemon.unix(message(source, number));
     }
 }
 
 /// More than fits into the queues, over TCP: a process of this host would be held to its share.
-fn send_too_much(daemon: &Daemon, source: &str) -> u64 {
+pub(super) fn send_too_much(daemon: &Daemon, source: &str) -> u64 {
     let sent = 10_000;
     let lines = (0..sent).map(|number| message(source, number) + "\n");
     daemon.tcp_stream(lines.collect::<String>());
@@ -68,7 +68,7 @@ const LOOP: &str = r#"
 "#;
 
 /// Ends a story: a directory that something is mounted on could not be removed.
-fn unmount(daemon: Daemon, name: &str) {
+pub(super) fn unmount(daemon: Daemon, name: &str) {
     let directory = daemon.setup().path(name);
     output_of(Command::new("umount").arg("-l").arg(directory));
     daemon.finish();
@@ -88,7 +88,7 @@ fn settled(daemon: &Daemon, name: &str, sent: u64) -> Counters {
 
 /// What is missing from `name` is counted there, and told there, to the message; nothing is doubled.
 #[track_caller]
-fn prove_exact(daemon: &Daemon, name: &str, source: &str, sent: u64) -> u64 {
+pub(super) fn prove_exact(daemon: &Daemon, name: &str, source: &str, sent: u64) -> u64 {
     let counters = settled(daemon, &format!("/{name}"), sent);
     let dropped = sum(&counters.output(&format!("/{name}"))["dropped"]);
     let path = daemon.setup().path(name);

@@ -3,7 +3,9 @@
 #
 #     tests/faults/long.sh kill-walk         kill -9 before every system call of a rotation and compression (F2, F41)
 #     tests/faults/long.sh append-walk       the same for writes under load, rotation by size (F2)
-#     tests/faults/long.sh power-cut [N]     N times everything not synced is lost, 200 unless named (F3); root
+#     tests/faults/long.sh power-cut [N [FLAG [traced]]]     N times everything not synced is lost, 200 unless named (F3),
+#                                            with FLAG 1 or 0 of EXT4_IOC_SHUTDOWN less than that (F4); root
+#     tests/faults/long.sh replay [SEED]     every state of the disk that a cut may leave, by a model: replay.py (F5)
 #     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
@@ -152,7 +154,7 @@ class Table:
 def verdict(log, must):
     """Of the messages that must be there: missing; of all: doubled or out of order, torn."""
     found, torn = numbers(log)
-    missing = len(set(range(must)) - set(found))
+    missing = len(set(range(must) if isinstance(must, int) else must) - set(found))
     doubled = sum(later <= before for before, later in zip(found, found[1:]))
     return missing, doubled, torn
 
@@ -297,8 +299,32 @@ def numbers_or_none(log):
         return None
 
 
-def power_cut(work, cuts):
-    """Everything that was not synced is lost, at random moments of logging, rotating and compressing."""
+def synced(trace, log, cut_at):
+    """The numbers whose line strace(1) saw written, and then an fdatasync(2) of that thread succeed, before the cut."""
+    waiting, sure = {}, set()
+    for line in open(trace, errors="replace"):
+        match = re.match(r"(\d+) +([\d.]+) (?:(write|fdatasync)\(\d+<([^>]*)>|<\.\.\. (fdatasync) resumed>)", line)
+        if match is None:
+            continue
+        thread, at, call, path, resumed = match.groups()
+        if call == "write" and path == log:
+            waiting.setdefault(thread, set()).update(map(int, re.findall(r"src=a n=(\d+) crc=", line)))
+            continue
+        ended = re.search(r"\) += 0 <([\d.]+)>$", line)
+        if ended and (resumed or (call == "fdatasync" and path == log)):
+            if float(at) + (0 if resumed else float(ended[1])) < cut_at:
+                sure |= waiting.pop(thread, set())
+    return sure
+
+
+def power_cut(work, cuts, flag, is_traced):
+    """What was not synced is lost, at random moments of logging, rotating and compressing.
+
+    Nobody is told when a line is on the disk. strace(1) sees it: a line is sure once the fdatasync(2) that follows its
+    write(2) has returned. It also slows the daemon down, so that there is a rule without it: a group of lines is synced
+    5 ms after the first of them was written, before the next write. So line k is sure when line k + 1 was seen,
+    line j was sent 5 ms after that, and line j + 1 was seen, too. Lines that are merely seen may be lost.
+    """
     table = Table()
     seed = int(os.environ.get("SEED", time.time()))
     print("SEED=%d" % seed)
@@ -311,17 +337,22 @@ def power_cut(work, cuts):
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
     mount = ["mount", "-o", "loop", image, disk]
     subprocess.run(mount, check=True)
-    log = disk + "/log"
-    sent = 0
-    missing = doubled = torn = 0
+    log, trace = disk + "/log", home + "/trace"
+    wrapper = ["strace", "-f", "-qq", "-ttt", "-T", "-y", "-s", "70000", "-o", trace, "--trace=write,fdatasync"]
+    # The file itself is new, and its name on the disk, before anything is cut.
+    open(log, "w").close()
+    os.sync()
+    sent = must_be = missing = doubled = torn = 0
+    merely_seen = merely_lost = wrongly = 0
+    what = "power cut, flag %d%s" % (flag, ", traced" if is_traced else "")
     try:
         for cut in range(cuts):
             form = ["gzip", "zstd"][cut % 2]
             rules = "user.*\t%s;rotate=2k:9999,sync=durable,compress=%s\n" % (log, form)
-            daemon = Daemon(home, rules)
+            daemon = Daemon(home, rules, wrapper if is_traced else ())
             sender = daemon.connect()
-            goal = sent + chance.randrange(50, 400)
-            sure, sent_at, seen_at = sent, {}, {}
+            first, goal = sent, sent + chance.randrange(50, 400)
+            late, sent_at, seen_at = sent, {}, {}
             while sent < goal:
                 sent_at[sent] = time.monotonic()
                 sender.send(message(sent).encode())
@@ -336,22 +367,35 @@ def power_cut(work, cuts):
                     return False
                 daemon.until(is_written)
                 seen_at[sent] = time.monotonic()
-                # 5 ms after a line the next one is followed by a sync, and that by the one after it.
-                while sure < sent and seen_at.get(sure, 0) + 0.005 < sent_at.get(sent - 1, 0):
-                    sure += 1
+                while late + 1 < sent and seen_at[late + 1] + 0.005 < sent_at[sent - 1]:
+                    late += 1
                 sent += 1
             # Some more, for whose fate nobody waits; the cut falls somewhere among them.
             for number in range(sent, sent + chance.randrange(1, 60)):
                 sender.send(message(number).encode())
             time.sleep(chance.random() / 50)
-            # EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH
+            # EXT4_IOC_SHUTDOWN: 0 syncs everything, 1 flushes the journal, 2 (EXT4_GOING_FLAGS_NOLOGFLUSH) nothing
             handle = os.open(disk, os.O_RDONLY)
-            fcntl.ioctl(handle, 0x8004587D, struct.pack("I", 2))
+            cut_at = time.time()
+            fcntl.ioctl(handle, 0x8004587D, struct.pack("I", flag))
             os.close(handle)
             daemon.kill()
             subprocess.run(["umount", disk], check=True)
             subprocess.run(mount, check=True)
+            sure = set(range(first))
+            if flag == 0:
+                sure |= set(range(sent))
+            elif is_traced:
+                sure |= synced(trace, log, cut_at)
+            else:
+                sure |= set(range(late))
+            must_be += len(sure) - first
             faults = verdict(log, sure)
+            left = set(numbers(log)[0])
+            merely_seen += len(set(range(sent)) - sure)
+            merely_lost += len(set(range(sent)) - sure - left)
+            # What was seen before the last line that was seen: all of it was once taken for synced.
+            wrongly += len(set(range(sent - 1)) - left)
             daemon = Daemon(home, rules)
             daemon.until(lambda: os.path.exists(home + "/pid"))
             daemon.until(lambda: not glob.glob(disk + "/.log*")
@@ -364,10 +408,12 @@ def power_cut(work, cuts):
             found = numbers(log)[0]
             sent = found[-1] + 1 if found else 0
             if cut % 20 == 19 and cut + 1 < cuts:
-                table.row("power cut, so far", cut + 1, sent, missing, doubled, torn)
-        table.row("power cut, durable", cuts, sent, missing, doubled, torn)
+                table.row(what + ", so far", cut + 1, must_be, missing, doubled, torn)
+        table.row(what, cuts, must_be, missing, doubled, torn)
         print("files: %d, of which compressed %d" % (
             len(files(log)), sum(path.endswith(("gz", "zst")) for path in files(log))))
+        print("seen in the file, and not sure: %d, of which lost %d (but for the last line of each run: %d)"
+              % (merely_seen, merely_lost, wrongly))
     finally:
         subprocess.run(["umount", disk])
     table.end()
@@ -538,7 +584,7 @@ def soak(work, seconds):
 
 verb, work, *rest = sys.argv[1:]
 {"kill-walk": kill_walk, "append-walk": append_walk,
- "power-cut": lambda work: power_cut(work, int(rest[0])),
+ "power-cut": lambda work: power_cut(work, int(rest[0]), int(rest[1]), rest[2] == "traced"),
  "soak": lambda work: soak(work, int(rest[0]))}[verb](work)
 PYTHON
 )
@@ -575,7 +621,13 @@ section_power_cut() {
     [ "$(id -u)" = 0 ] || die "power-cut needs root, for the loop device"
     # A mount namespace that somebody copies from ours would keep the dead file system busy.
     apart='unshare --mount --propagation private'
-    with_kit power-cut "${1:-200}"
+    with_kit power-cut "${1:-200}" "${2:-2}" "${3:-by-time}"
+}
+
+section_replay() {
+    needs python3 strace gzip zstd
+    with_program
+    "$home/tests/faults/replay.py" "$SYSLOGD" "$@"
 }
 
 section_soak() {
@@ -611,7 +663,7 @@ section_soak() {
 }
 
 case $section in
-kill-walk | append-walk | power-cut | soak | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
+kill-walk | append-walk | power-cut | replay | soak | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
 *)
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 2

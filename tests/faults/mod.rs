@@ -4,6 +4,7 @@
 //! `cargo test --test daemon faults::`. What takes long is `long.sh`.
 
 mod boot;
+mod clock;
 mod crash;
 mod disk;
 mod injection;
@@ -13,4 +14,5 @@ mod pressure;
 pub(crate) mod restart;
 mod rotation;
 pub(crate) mod sequence;
+mod slow;
 mod supervisor;

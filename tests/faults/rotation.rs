@@ -248,16 +248,18 @@ fn f42_copytruncate_in_a_loop_leaves_no_nul_and_no_torn_line() {
     daemon.finish();
 }
 
-/// Everything that was not synced is lost, and the file system is dead until it is mounted again.
-fn cut_the_power(mounted: &Path) {
-    // EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH; opening a directory is all that it takes.
-    let program = r#"open(D, "<", $ARGV[0]) or die; my $how = pack("L", 2); ioctl(D, 0x8004587D, $how) or die"#;
-    output_of(Command::new("perl").args(["-e", program]).arg(mounted));
+/// The file system is dead until it is mounted again; what was not synced is lost if `how` is 2, the journal
+/// is flushed before if it is 1, and everything is synced if it is 0.
+fn cut_the_power(mounted: &Path, how: &str) {
+    // EXT4_IOC_SHUTDOWN; opening a directory is all that it takes.
+    let program = r#"open(D, "<", $ARGV[0]) or die; my $how = pack("L", $ARGV[1]); ioctl(D, 0x8004587D, $how) or die"#;
+    let mut perl = Command::new("perl");
+    output_of(perl.args(["-e", program]).arg(mounted).arg(how));
 }
 
 #[test]
-fn f3_after_a_power_cut_no_durable_message_is_missing() {
-    if !is_inside("faults::rotation::f3_after_a_power_cut_no_durable_message_is_missing") {
+fn f3_f4_after_a_power_cut_no_durable_message_is_missing() {
+    if !is_inside("faults::rotation::f3_f4_after_a_power_cut_no_durable_message_is_missing") {
         return;
     }
     let mut setup = Setup::new("user.*\t{dir}/disk/log;rotate=4k:500,sync=durable\n");
@@ -289,7 +291,7 @@ fn f3_after_a_power_cut_no_durable_message_is_missing() {
         files.any(|file| file.is_ok_and(|file| file.contains(text)))
     };
     let each = 100;
-    for life in 1..=2 {
+    for (life, how) in [(1, "2"), (2, "1"), (3, "0")] {
         let daemon = setup.start();
         for number in (life - 1) * each..life * each {
             daemon.unix(message("a", number));
@@ -297,7 +299,10 @@ fn f3_after_a_power_cut_no_durable_message_is_missing() {
             let text = text.split_once(' ').expect("it has a tag").1.to_owned();
             wait_for(&text, || is_written(&text));
         }
-        // One that comes 5 ms later is followed by a sync at the latest, and that by the one after it.
+        // Seen behind them, so that the worker has looked at its clock; one that comes 5 ms after that is
+        // followed by a sync at the latest, and that by the one after it.
+        daemon.unix("<13>app: the first behind them.");
+        wait_for("the first", || is_written("the first behind them."));
         let (seen, mut more) = (Instant::now(), 0);
         let mut is_late = false;
         while !is_late {
@@ -309,7 +314,7 @@ fn f3_after_a_power_cut_no_durable_message_is_missing() {
                 more += 1;
             }
         }
-        cut_the_power(&disk);
+        cut_the_power(&disk, how);
         setup = daemon.crash();
         output_of(Command::new("umount").arg(&disk));
         assert!(mount().is_ok_and(|status| status.success()));
