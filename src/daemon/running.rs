@@ -399,14 +399,16 @@ impl Running {
     }
 
     /// Writes what is queued; returns how many records were lost because that took too long. The counters
-    /// are left in their file then, for nobody can be told any more.
+    /// are left in their file then, for nobody can be told any more; and if that file is there already, so that
+    /// it is true.
     pub(super) fn stop_outputs(mut self, statistics: &Statistics, deadline: Instant) -> u64 {
         // The last table goes, and with it the senders of every queue.
         self.live.store(Arc::new(RoutingTable::empty()));
         drop(self.internal);
         let lost = self.outputs.stop(deadline);
         self.surroundings.compressor.stop();
-        if lost > 0
+        let is_wanted = lost > 0 || Statistics::were_asked_for(&self.arguments.pid_file);
+        if is_wanted
             && let Err(error) = statistics.write(&self.arguments.pid_file)
         {
             tracing::error!("cannot write the last counters: {error}");

@@ -205,6 +205,7 @@ fn sigterm_and_start_under_load_refuse_and_lose_nothing() {
     all_is_there(&daemon, &load, &sent);
     daemon.quiet();
     daemon.prove();
+    daemon.stop();
 }
 
 #[test]
@@ -257,6 +258,7 @@ fn f36_a_kill_under_load_refuses_nobody_and_loses_what_was_in_hand() {
         2 * sent.each
     );
     daemon.prove();
+    daemon.stop();
 }
 
 #[test]
@@ -411,4 +413,5 @@ fn what_the_kernel_dropped_before_a_start_is_told_and_counted_by_nobody_again() 
     upgrade_well(&daemon);
     assert_eq!((written(&daemon), told(&daemon)), (Some(0), 1));
     daemon.prove();
+    daemon.stop();
 }
