@@ -6,12 +6,14 @@
 
 One program logs numbered messages over a unix datagram socket, 20000 a second, as glibc does: whoever cannot send
 connects once more and tries once more, and then the message is lost ("refused"). "missing" are those that send(2)
-took and that are in no file. A line for each fault says what became of them; the exit is 1 if something was lost that
+took and that are in no file; "gaps" is how many runs of them there are, and "longest" the longest of these. A line for each fault says what became of them; the exit is 1 if something was lost that
 must not be. FAULT is
 
     reload      40 times SIGHUP
     restart     4 times SIGTERM and a start; of ours under a service manager that keeps its sockets
     kill        4 times SIGKILL and a start; the same
+    kills       20 times SIGKILL and a start; ours only
+    flood       the same while the sender never pauses
     upgrade     100 times --upgrade, or $UPGRADES times; ours only
     still       SIGSTOP for 5 s
     absent      SIGTERM while a remote is absent and 500000 messages wait for it; ours only
@@ -42,17 +44,17 @@ class Sender:
     # ending, sent, refused, and the longest that one message took, in microseconds
     SHAPE = struct.Struct("4Q")
 
-    def __init__(self, path):
+    def __init__(self, path, rate):
         self.shared = mmap.mmap(-1, self.SHAPE.size)
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self.run(path)
+                self.run(path, rate)
                 os._exit(0)
             finally:
                 os._exit(1)
 
-    def run(self, path):
+    def run(self, path, rate):
         def connected():
             new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
@@ -71,7 +73,7 @@ class Sender:
         out, sent, refused, worst = connected(), 0, 0, 0.0
         began = time.monotonic()
         while sent < AT_LEAST or not self.shared[0]:
-            ahead = began + sent / RATE - time.monotonic()
+            ahead = began + sent / rate - time.monotonic() if rate else 0
             if ahead > 0.0005:
                 time.sleep(ahead)
             text = b"<13>seq: n=%d." % sent
@@ -216,8 +218,8 @@ def reload(daemon, sender):
     more(sender, RATE // 10)
 
 
-def restart(daemon, sender, which=signal.SIGTERM):
-    for _ in range(4):
+def restart(daemon, sender, which=signal.SIGTERM, times=4):
+    for _ in range(times):
         more(sender, RATE // 2)
         daemon.end(which)
         daemon.start()
@@ -226,6 +228,10 @@ def restart(daemon, sender, which=signal.SIGTERM):
 
 def kill(daemon, sender):
     restart(daemon, sender, signal.SIGKILL)
+
+
+def kills(daemon, sender):
+    restart(daemon, sender, signal.SIGKILL, 20)
 
 
 def upgrade(daemon, sender):
@@ -243,8 +249,8 @@ def still(daemon, sender):
 
 
 # What must not be lost: "kill" may lose what was in hand.
-FAULTS = {"reload": (reload, True), "restart": (restart, True), "kill": (kill, False), "upgrade": (upgrade, True),
-          "still": (still, True)}
+FAULTS = {"reload": (reload, True), "restart": (restart, True), "kill": (kill, False), "kills": (kills, False),
+          "flood": (kills, False), "upgrade": (upgrade, True), "still": (still, True)}
 
 
 def numbers(log):
@@ -252,12 +258,18 @@ def numbers(log):
         return [int(number) for number in re.findall(rb" seq: n=(\d+)\.\n", file.read())]
 
 
+def gaps(found):
+    """The lengths of the runs of numbers that are absent."""
+    there = sorted(set(found))
+    return [after - before - 1 for before, after in zip([-1] + there, there) if after > before + 1]
+
+
 def measure(fault, make, name):
     work = tempfile.mkdtemp(prefix="restart-")
     try:
         daemon = make(work)
         daemon.start()
-        sender = Sender(daemon.socket)
+        sender = Sender(daemon.socket, None if fault == "flood" else RATE)
         act, must = FAULTS[fault]
         act(daemon, sender)
         sent, refused, worst = sender.end()
@@ -267,8 +279,9 @@ def measure(fault, make, name):
         found = numbers(daemon.log)
         doubled = len(found) - len(set(found))
         missing = sent - refused - len(set(found))
-        print("%-10s %-8s %8d %8d %8d %8d %9.1f" % (name, fault, sent, refused, missing, doubled, worst / 1000),
-              flush=True)
+        runs = gaps(found)
+        print("%-10s %-8s %8d %8d %8d %8d %6d %8d %9.1f" % (
+            name, fault, sent, refused, missing, doubled, len(runs), max(runs, default=0), worst / 1000), flush=True)
         return must and refused + missing + doubled > 0
     finally:
         shutil.rmtree(work)
@@ -311,7 +324,8 @@ def main(program, *words):
         faults = ["reload", "restart", "kill", "upgrade"]
     faults = [word for word in words if not word.startswith("--")] or faults
     wrong = False
-    print("%-10s %-8s %8s %8s %8s %8s %9s" % ("daemon", "fault", "sent", "refused", "missing", "doubled", "worst, ms"))
+    print("%-10s %-8s %8s %8s %8s %8s %6s %8s %9s" % (
+        "daemon", "fault", "sent", "refused", "missing", "doubled", "gaps", "longest", "worst, ms"))
     for fault in faults:
         wrong |= absent(program) if fault == "absent" else measure(fault, make, name)
     return wrong
