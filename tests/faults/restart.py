@@ -6,14 +6,15 @@
 
 One program logs numbered messages over a unix datagram socket, 20000 a second, as glibc does: whoever cannot send
 connects once more and tries once more, and then the message is lost ("refused"). "missing" are those that send(2)
-took and that are in no file; "gaps" is how many runs of them there are, and "longest" the longest of these. A line for each fault says what became of them; the exit is 1 if something was lost that
+took and that are in no file; "per s" is how fast they were sent, "gaps" is how many runs of them there are, and "longest" the longest of these. A line for each fault says what became of them; the exit is 1 if something was lost that
 must not be. FAULT is
 
     reload      40 times SIGHUP
     restart     4 times SIGTERM and a start; of ours under a service manager that keeps its sockets
     kill        4 times SIGKILL and a start; the same
     kills       20 times SIGKILL and a start; ours only
-    flood       the same while the sender never pauses
+    flood       the same while the sender never pauses; ours only
+    synced      as kills, to a file that is synced within a second; ours only
     upgrade     100 times --upgrade, or $UPGRADES times; ours only
     still       SIGSTOP for 5 s
     absent      SIGTERM while a remote is absent and 500000 messages wait for it; ours only
@@ -154,12 +155,12 @@ def become(program, arguments, environment, said, passed=()):
 class Ours(Daemon):
     """With the store of a service manager."""
 
-    def __init__(self, program, work, rules=""):
+    def __init__(self, program, work, rules="", dash="-"):
         super().__init__(work)
         self.program = program
         self.store = {}
         with open(work + "/conf", "w") as conf:
-            conf.write("user.*\t-%s\n%s" % (self.log, rules))
+            conf.write("user.*\t%s%s\n%s" % (dash, self.log, rules))
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(work + "/notify")
         threading.Thread(target=self.listen, daemon=True).start()
@@ -250,7 +251,7 @@ def still(daemon, sender):
 
 # What must not be lost: "kill" may lose what was in hand.
 FAULTS = {"reload": (reload, True), "restart": (restart, True), "kill": (kill, False), "kills": (kills, False),
-          "flood": (kills, False), "upgrade": (upgrade, True), "still": (still, True)}
+          "flood": (kills, False), "synced": (kills, False), "upgrade": (upgrade, True), "still": (still, True)}
 
 
 def numbers(log):
@@ -267,12 +268,14 @@ def gaps(found):
 def measure(fault, make, name):
     work = tempfile.mkdtemp(prefix="restart-")
     try:
-        daemon = make(work)
+        daemon = make(work, fault)
         daemon.start()
+        began = time.monotonic()
         sender = Sender(daemon.socket, None if fault == "flood" else RATE)
         act, must = FAULTS[fault]
         act(daemon, sender)
         sent, refused, worst = sender.end()
+        rate = sent / (time.monotonic() - began)
         # What is in the socket's queue at the end is no part of the fault.
         until(lambda: daemon.tell(0) is None and (sent - 1 in numbers(daemon.log)[-100:]), "the last message")
         daemon.end()
@@ -280,8 +283,8 @@ def measure(fault, make, name):
         doubled = len(found) - len(set(found))
         missing = sent - refused - len(set(found))
         runs = gaps(found)
-        print("%-10s %-8s %8d %8d %8d %8d %6d %8d %9.1f" % (
-            name, fault, sent, refused, missing, doubled, len(runs), max(runs, default=0), worst / 1000), flush=True)
+        print("%-10s %-8s %8d %8d %8d %8d %8d %6d %8d %9.1f" % (
+            name, fault, sent, rate, refused, missing, doubled, len(runs), max(runs, default=0), worst / 1000), flush=True)
         return must and refused + missing + doubled > 0
     finally:
         shutil.rmtree(work)
@@ -317,15 +320,15 @@ def main(program, *words):
     modules = [word.partition("=")[2] for word in words if word.startswith("--modules=")]
     name = os.path.basename(program)
     if modules:
-        make = lambda work: Rsyslog(program, work, modules[0])
+        make = lambda work, fault: Rsyslog(program, work, modules[0])
         faults = ["reload", "restart", "kill"]
     else:
-        make = lambda work: Ours(program, work)
+        make = lambda work, fault: Ours(program, work, dash="" if fault == "synced" else "-")
         faults = ["reload", "restart", "kill", "upgrade"]
     faults = [word for word in words if not word.startswith("--")] or faults
     wrong = False
-    print("%-10s %-8s %8s %8s %8s %8s %6s %8s %9s" % (
-        "daemon", "fault", "sent", "refused", "missing", "doubled", "gaps", "longest", "worst, ms"))
+    print("%-10s %-8s %8s %8s %8s %8s %8s %6s %8s %9s" % (
+        "daemon", "fault", "sent", "per s", "refused", "missing", "doubled", "gaps", "longest", "worst, ms"))
     for fault in faults:
         wrong |= absent(program) if fault == "absent" else measure(fault, make, name)
     return wrong

@@ -15,9 +15,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::super::StartError;
+use super::super::events;
 use super::super::handover::{FORMAT, State};
 use super::{HANDOVER, Program, Word, execute, unknown};
-use crate::sys;
+use crate::sys::{self, Hold};
 
 /// That we go on for another program, which was this process until now.
 #[derive(Debug)]
@@ -100,7 +101,10 @@ impl Back {
             is_background: program.is_background,
             why: why.to_owned(),
         };
-        let error = env::set_current_dir(&program.directory)
+        // As on the way here: the old program takes the signals once it can.
+        let held = events::hold(Hold::Back);
+        let error = held
+            .and_then(|()| env::set_current_dir(&program.directory))
             .err()
             .unwrap_or_else(|| execute(&path, &self.arguments, &word, &kept));
         tracing::error!("cannot go back to the old program: {error}");
