@@ -57,9 +57,9 @@ impl Before {
         self.inherited.of_units()
     }
 
-    /// Watched until messages are touched.
-    pub(super) fn watched(mut self, watch: Watch) -> Self {
-        self.watch = Some(watch);
+    /// Watched until messages are touched, if there is a way back until then.
+    pub(super) fn watched(mut self, watch: Option<Watch>) -> Self {
+        self.watch = watch;
         self
     }
 }

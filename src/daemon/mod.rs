@@ -186,14 +186,20 @@ fn go_on(
     mut state: State,
     back: &Arc<Back>,
 ) -> Result<Started, StartError> {
-    let (way_back, goes_back) = (Arc::clone(back), program.clone());
-    let watch = Watch::start(Watch::PATIENCE, move || {
-        let seconds = Watch::PATIENCE.as_secs();
-        let why = format!("the new program did not start in {seconds} s");
-        way_back.go(&goes_back, &why);
-    });
+    let start_watch = |program: Program, back: Arc<Back>| {
+        Watch::start(Watch::PATIENCE, move || {
+            let seconds = Watch::PATIENCE.as_secs();
+            let why = format!("the new program did not start in {seconds} s");
+            back.go(&program, &why);
+        })
+    };
+    let watch = back
+        .is_there()
+        .then(|| start_watch(program.clone(), Arc::clone(back)))
+        .transpose()
+        .map_err(StartError::Runtime)?;
     let pid_file = state.pid_file.take().map(ManuallyDrop::new);
-    let before = Before::of(state).watched(watch.map_err(StartError::Runtime)?);
+    let before = Before::of(state).watched(watch);
     _ = try_out::prepare(&mut arguments)?;
     if arguments.inetd {
         before

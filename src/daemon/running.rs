@@ -93,7 +93,11 @@ impl Running {
         } = before;
         let notifier = Notifier::from_environment();
         let gate = AccessList::parse(&arguments.allowed_peers).map_err(StartError::Usage)?;
-        let loaded = load_or_builtin(&arguments);
+        // The check found no mistake: what is wrong since then is no reason to lose messages.
+        let loaded = match watch {
+            Some(_) => load_whole(&arguments).map_err(StartError::Config)?,
+            None => load_or_builtin(&arguments),
+        };
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
@@ -216,20 +220,7 @@ impl Running {
     }
 
     fn try_reload(&mut self) -> Result<usize, String> {
-        let loaded = configuration::load(&self.arguments).map_err(|error| error.to_string())?;
-        report(&loaded);
-        let errors = loaded
-            .diagnostics
-            .iter()
-            .filter(|found| found.severity == Severity::Error)
-            .count();
-        if errors > 0 {
-            return Err(format!(
-                "{} in {}",
-                counted(errors, "error"),
-                self.arguments.config.display()
-            ));
-        }
+        let loaded = load_whole(&self.arguments)?;
         let plan = Plan::new(&self.arguments, &loaded.config)?;
         warn(&plan);
         let mut served: Vec<_> = self.inputs.wanted().collect();
@@ -439,6 +430,22 @@ fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
         domains(arguments, host),
         arguments.short_hosts.iter().map(String::as_str),
     ))
+}
+
+/// The configuration, if there is no mistake in it.
+fn load_whole(arguments: &Arguments) -> Result<Loaded, String> {
+    let loaded = configuration::load(arguments).map_err(|error| error.to_string())?;
+    report(&loaded);
+    let mistakes = loaded.diagnostics.iter();
+    let errors = mistakes.filter(|found| found.severity == Severity::Error);
+    match errors.count() {
+        0 => Ok(loaded),
+        errors => Err(format!(
+            "{} in {}",
+            counted(errors, "error"),
+            arguments.config.display()
+        )),
+    }
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {

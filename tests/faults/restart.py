@@ -16,6 +16,7 @@ must not be. FAULT is
     flood       the same while the sender never pauses; ours only
     synced      as kills, to a file that is synced within a second; ours only
     upgrade     100 times --upgrade, or $UPGRADES times; ours only
+    hang        --upgrade to a program that does well at its check and its rehearsal, and then hangs; ours only
     still       SIGSTOP for 5 s
     absent      SIGTERM while a remote is absent and 500000 messages wait for it; ours only
 """
@@ -241,6 +242,24 @@ def upgrade(daemon, sender):
     more(sender, RATE // 10)
 
 
+def hang(daemon, sender):
+    """The old program is back after ten seconds, in which senders wait."""
+    true, script, endless = daemon.program, daemon.work + "/script", daemon.work + "/endless"
+    os.mkfifo(endless)
+    with open(script, "w") as file:
+        file.write('#!/bin/sh\nreal=%s\ncase $1 in --check) exec $real "$@";; esac\n'
+                   'test -n "$SYSLOGD_REHEARSAL" || set -- --socket-list %s "$@"\nexec $real "$@"\n'
+                   % (os.path.realpath(true), endless))
+    os.chmod(script, 0o755)
+    more(sender, RATE // 10)
+    os.rename(script, true)
+    asked = subprocess.run([daemon.program, "--upgrade", "-P", daemon.work + "/pid"], capture_output=True)
+    told = "the new program did not start in 10 s"
+    assert asked.returncode == 69 and told in asked.stderr.decode(), asked
+    until(lambda: told in open(daemon.work + "/said").read(), "a word about it")
+    more(sender, RATE // 10)
+
+
 def still(daemon, sender):
     more(sender, RATE // 2)
     daemon.tell(signal.SIGSTOP)
@@ -251,7 +270,7 @@ def still(daemon, sender):
 
 # What must not be lost: "kill" may lose what was in hand.
 FAULTS = {"reload": (reload, True), "restart": (restart, True), "kill": (kill, False), "kills": (kills, False),
-          "flood": (kills, False), "synced": (kills, False), "upgrade": (upgrade, True), "still": (still, True)}
+          "flood": (kills, False), "synced": (kills, False), "upgrade": (upgrade, True), "hang": (hang, True), "still": (still, True)}
 
 
 def numbers(log):
@@ -323,7 +342,12 @@ def main(program, *words):
         make = lambda work, fault: Rsyslog(program, work, modules[0])
         faults = ["reload", "restart", "kill"]
     else:
-        make = lambda work, fault: Ours(program, work, dash="" if fault == "synced" else "-")
+        def make(work, fault):
+            # A name of its own, under which another program can lie.
+            own = work + "/syslogd"
+            os.symlink(program, own)
+            return Ours(own, work, dash="" if fault == "synced" else "-")
+
         faults = ["reload", "restart", "kill", "upgrade"]
     faults = [word for word in words if not word.startswith("--")] or faults
     wrong = False

@@ -293,7 +293,14 @@ fn a_program_that_fails_after_its_check_gives_way_to_the_old_one_which_has_lost_
     // It fails in our place, and goes back.
     let in_place =
         "test -n \"$SYSLOGD_REHEARSAL\" || set -- --listen nonsense \"$@\"; exec $real \"$@\"";
-    for (script, why) in in_rehearsal.into_iter().chain([(in_place, "nonsense")]) {
+    let in_place = [
+        (in_place, "nonsense"),
+        (
+            "test -n \"$SYSLOGD_REHEARSAL\" || echo '*.inof /x' >>syslog.conf; exec $real \"$@\"",
+            "1 error in ",
+        ),
+    ];
+    for (script, why) in in_rehearsal.into_iter().chain(in_place) {
         replace_by_script(&daemon, script);
         let said = upgrade_in_vain(&daemon);
         assert!(said.contains(why), "{script}: {said}");
@@ -304,6 +311,7 @@ fn a_program_that_fails_after_its_check_gives_way_to_the_old_one_which_has_lost_
         );
         running.wait_for_more(20);
     }
+    daemon.setup().configure(config);
     replace(&daemon, REAL);
     upgrade_well(&daemon);
     let sent = running.stop();

@@ -86,6 +86,11 @@ impl Back {
         Ok(state)
     }
 
+    /// Whether there is an old program: not if we are that one.
+    pub(in crate::daemon) fn is_there(&self) -> bool {
+        self.old.is_some()
+    }
+
     /// Goes back to the old program, if there is one, and tells it why; returns if there is not.
     pub(in crate::daemon) fn go(&self, program: &Program, why: &str) {
         tracing::error!("going back to the old program: {why}");
