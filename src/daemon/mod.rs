@@ -27,6 +27,7 @@ pub mod pid_file;
 pub mod plan;
 mod ready_fd;
 pub mod running;
+mod speaker;
 pub mod statistics;
 pub mod supervisor;
 pub mod try_out;
@@ -40,9 +41,6 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -51,8 +49,7 @@ use nix::sys::signal::Signal;
 pub use error::StartError;
 
 use crate::cli::{Arguments, DEFAULT_CONTROL, DEFAULT_PID_FILE};
-use crate::input::internal::Internal;
-use crate::report::{self, Report};
+use crate::report;
 use crate::sys::Hold;
 use before::Before;
 use daemonise::{Ready, Side, daemonise};
@@ -63,6 +60,7 @@ use notify::Notifier;
 use pid_file::PidFile;
 use ready_fd::ReadyFd;
 use running::Running;
+use speaker::Speaker;
 use upgrade::{Back, Program, Resumed, Watch};
 
 /// Runs as the command line says, until a signal ends it.
@@ -453,49 +451,5 @@ fn prepare_process() {
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
         tracing::warn!("cannot raise the limit of open files to {hard}: {error}");
-    }
-}
-
-/// Takes our own reports into the log.
-struct Speaker {
-    internal: Internal,
-    ending: Arc<AtomicBool>,
-    thread: JoinHandle<Receiver<Report>>,
-}
-
-impl Speaker {
-    fn start(internal: Internal, reports: Receiver<Report>) -> Result<Self, StartError> {
-        let ending = Arc::new(AtomicBool::new(false));
-        let (until, speaks) = (Arc::clone(&ending), internal.clone());
-        let speak = move || {
-            while let Ok(report) = reports.recv() {
-                speaks.say(report.severity, &report.text);
-                if until.load(Ordering::Acquire) {
-                    break;
-                }
-            }
-            reports
-        };
-        let thread = thread::Builder::new()
-            .name("reports".into())
-            .spawn(speak)
-            .map_err(StartError::Runtime)?;
-        Ok(Self {
-            internal,
-            ending,
-            thread,
-        })
-    }
-
-    /// Says `last_words`, which must make a report, and everything that was said before; returns the end at
-    /// which what is said later arrives.
-    fn stop(self, last_words: impl FnOnce()) -> Option<Receiver<Report>> {
-        self.ending.store(true, Ordering::Release);
-        last_words();
-        let reports = self.thread.join().ok()?;
-        for report in reports.try_iter() {
-            self.internal.say(report.severity, &report.text);
-        }
-        Some(reports)
     }
 }
