@@ -239,6 +239,10 @@ impl Outputs {
         grace: Duration,
     ) -> (Suspended, Result<(), String>) {
         let deadline = Instant::now() + within;
+        // All are told before the first inbox closes: a worker that finds its own closed takes that for its end.
+        let stoppers = self.running.iter().map(|output| output.inbox.stopper());
+        let stoppers = stoppers.chain(self.leaving.iter().map(|old| old.stopper.clone()));
+        stoppers.for_each(|stopper| stopper.suspend_by(deadline));
         let running = self.running.drain(..).map(|running| Leaving {
             destination: running.plan.destination,
             counters: running.counters,
@@ -247,9 +251,6 @@ impl Outputs {
             ended: running.ended,
         });
         let all: Vec<Leaving> = self.leaving.drain(..).chain(running).collect();
-        for output in &all {
-            output.stopper.suspend_by(deadline);
-        }
         let patience = deadline + grace;
         let mut queues: Suspended = Vec::new();
         let mut hangs = Ok(());
