@@ -4,6 +4,7 @@
     reason = "each call states why it is sound; the rest of the crate has none"
 )]
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
@@ -75,16 +76,33 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// A copy of the descriptor of this number, which whoever was this process before left open for us.
+/// The descriptors of these numbers, as [`inherited`]: all of them, or none, and nothing has happened then.
 ///
 /// # Errors
-/// If it is not open, or there are no descriptors left.
-pub fn copy_of_inherited(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 0 {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
+/// If one is not open, is a standard one, or is named twice.
+pub fn all_inherited(numbers: &[RawFd]) -> io::Result<Vec<OwnedFd>> {
+    let mut seen = HashSet::new();
+    for number in numbers {
+        // SAFETY: F_GETFD on any number is harmless; it tells whether the descriptor is open.
+        let is_open = unsafe { libc::fcntl(*number, libc::F_GETFD) } >= 0;
+        if *number <= libc::STDERR_FILENO || !is_open || !seen.insert(*number) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
     }
-    // SAFETY: it is borrowed for one call, which fails if the number is not open.
-    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+    numbers.iter().copied().map(inherited).collect()
+}
+
+/// Lets the descriptor of this number survive exec(2), or not.
+///
+/// # Errors
+/// If it is not open.
+pub fn survive_exec(number: RawFd, survives: bool) -> io::Result<()> {
+    let flags = if survives { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: F_SETFD takes integers only, and neither closes nor moves a descriptor.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Holds these signals back from the calling thread, and from the program that it becomes, or lets them

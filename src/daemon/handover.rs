@@ -1,7 +1,7 @@
 //! What one process leaves to the next: descriptors, and a memory file that says what they are.
 //!
 //! ```text
-//! "syslogd handover 2" LF
+//! "syslogd handover 3" LF
 //! sockets       descriptor, wanted and bound address, name in the store, place, drops known
 //! connections   descriptor, listener, peer, state of its frames, octets of the unfinished one
 //! queues        destination, records
@@ -14,7 +14,6 @@
 //! Numbers are eight octets, little-endian; octets stand behind their length. Reading is total: whatever the
 //! file holds, the answer is a [`State`] or `None`.
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -37,9 +36,9 @@ use crate::pri::Pri;
 use crate::sys;
 
 /// The format of the file; another number is another format, which is refused.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
-const MAGIC: &[u8] = b"syslogd handover 2\n";
+const MAGIC: &[u8] = b"syslogd handover 3\n";
 
 /// Everything that is handed over.
 #[derive(Debug, Default)]
@@ -137,77 +136,104 @@ impl State {
         out.0
     }
 
-    /// Reads the file that [`State::write`] made, and the numbers of the descriptors in it; the state has
-    /// copies of them.
+    /// Reads the file that [`State::write`] made, and takes the descriptors in it over; returns their numbers,
+    /// too.
     ///
     /// # Errors
-    /// If it is no such file, or a descriptor is not open, or there is none left for a copy.
+    /// If it is no such file, or a descriptor is not open. Nothing was taken over then.
     pub(super) fn read(mut file: &File) -> io::Result<(Self, Vec<RawFd>)> {
         let mut octets = Vec::new();
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut octets)?;
-        let numbers = RefCell::new(Vec::new());
-        let open = |number| {
-            numbers.borrow_mut().push(number);
-            sys::copy_of_inherited(number).ok()
-        };
-        let state = Self::decoded(&octets, &open)
-            .ok_or_else(|| io::Error::other("what was handed over cannot be read"))?;
-        Ok((state, numbers.into_inner()))
+        Self::decoded(&octets, |numbers| sys::all_inherited(numbers).ok())
+            .ok_or_else(|| io::Error::other("what was handed over cannot be read"))
     }
 
-    fn decoded(octets: &[u8], open: &dyn Fn(RawFd) -> Option<OwnedFd>) -> Option<Self> {
-        let mut from = Reader(octets.strip_prefix(MAGIC)?, open);
-        let state = Self {
-            sockets: from.list(|from| {
-                Some(Passed {
-                    socket: from.descriptor()?,
-                    wanted: from.address()?,
-                    bound: from.address()?,
-                    stored: from.option(Reader::text)?,
-                    is_units: from.number()? != 0,
-                    place: from.option(|from| {
-                        let path = PathBuf::from(OsString::from_vec(from.octets()?.to_vec()));
-                        Some(unix::Place::of(path, from.number()?, from.number()?))
-                    })?,
-                    drops_known: from.option(|from| u32::try_from(from.number()?).ok())?,
+    /// `open` is asked for all descriptors at once, after everything else could be read.
+    fn decoded(
+        octets: &[u8],
+        open: impl FnOnce(&[RawFd]) -> Option<Vec<OwnedFd>>,
+    ) -> Option<(Self, Vec<RawFd>)> {
+        let mut from = Reader(octets.strip_prefix(MAGIC)?, Vec::new());
+        let sockets = from.list(|from| {
+            from.descriptor()?;
+            let wanted = from.address()?;
+            let bound = from.address()?;
+            let stored = from.option(Reader::text)?;
+            let is_units = from.number()? != 0;
+            let place = from.option(|from| {
+                let path = PathBuf::from(OsString::from_vec(from.octets()?.to_vec()));
+                Some(unix::Place::of(path, from.number()?, from.number()?))
+            })?;
+            let drops_known = from.option(|from| u32::try_from(from.number()?).ok())?;
+            Some(move |socket| Passed {
+                socket,
+                wanted,
+                bound,
+                stored,
+                is_units,
+                place,
+                drops_known,
+            })
+        })?;
+        let connections = from.list(|from| {
+            from.descriptor()?;
+            let listener = from.address()?;
+            let peer = from.option(|from| from.text()?.parse::<SocketAddr>().ok())?;
+            let state = [
+                from.number()?,
+                from.number()?,
+                from.number()?,
+                from.number()?,
+            ];
+            let framer = Framer::resume(MAX_MESSAGE, state)?;
+            let (rest, head) = (from.octets()?.to_vec(), from.octets()?.to_vec());
+            let age = from.option(|from| Some(Duration::from_millis(from.number()?)))?;
+            Some(move |socket| Suspended {
+                socket,
+                listener,
+                peer,
+                framer,
+                rest,
+                head,
+                age,
+            })
+        })?;
+        let queues = from.list(|from| Some((from.text()?, from.list(Reader::block)?)))?;
+        let rings = from.list(|from| {
+            let content = |from: &mut Reader<'_>| {
+                Some(Content {
+                    octets: from.octets()?.to_vec(),
+                    overwritten: from.number()?,
+                    overflowed: from.number()? != 0,
                 })
-            })?,
-            connections: from.list(|from| {
-                Some(Suspended {
-                    socket: from.descriptor()?,
-                    listener: from.address()?,
-                    peer: from.option(|from| from.text()?.parse::<SocketAddr>().ok())?,
-                    framer: {
-                        let state = [
-                            from.number()?,
-                            from.number()?,
-                            from.number()?,
-                            from.number()?,
-                        ];
-                        Framer::resume(MAX_MESSAGE, state)?
-                    },
-                    rest: from.octets()?.to_vec(),
-                    head: from.octets()?.to_vec(),
-                    age: from.option(|from| Some(Duration::from_millis(from.number()?)))?,
-                })
-            })?,
-            queues: from.list(|from| Some((from.text()?, from.list(Reader::block)?)))?,
-            rings: from.list(|from| {
-                let content = |from: &mut Reader<'_>| {
-                    Some(Content {
-                        octets: from.octets()?.to_vec(),
-                        overwritten: from.number()?,
-                        overflowed: from.number()? != 0,
-                    })
-                };
-                Some((from.text()?, content(from)?))
-            })?,
-            kernel: from.option(Reader::number)?,
-            pid_file: from.option(Reader::descriptor)?,
-            arguments: from.list(|from| Some(OsString::from_vec(from.octets()?.to_vec())))?,
+            };
+            Some((from.text()?, content(from)?))
+        })?;
+        let kernel = from.option(Reader::number)?;
+        let pid_file = from.option(Reader::descriptor)?;
+        let arguments = from.list(|from| Some(OsString::from_vec(from.octets()?.to_vec())))?;
+        let Reader([], numbers) = from else {
+            return None;
         };
-        from.0.is_empty().then_some(state)
+        // In the order in which they were named.
+        let mut descriptors = open(&numbers)?.into_iter();
+        let state = Self {
+            sockets: sockets
+                .into_iter()
+                .map(|make| descriptors.next().map(make))
+                .collect::<Option<_>>()?,
+            connections: connections
+                .into_iter()
+                .map(|make| descriptors.next().map(make))
+                .collect::<Option<_>>()?,
+            queues,
+            rings,
+            kernel,
+            pid_file: pid_file.and(descriptors.next()),
+            arguments,
+        };
+        Some((state, numbers))
     }
 }
 
@@ -253,7 +279,8 @@ impl Writer {
     }
 }
 
-struct Reader<'a>(&'a [u8], &'a dyn Fn(RawFd) -> Option<OwnedFd>);
+/// What is left to be read, and the numbers of the descriptors so far.
+struct Reader<'a>(&'a [u8], Vec<RawFd>);
 
 impl<'a> Reader<'a> {
     fn number(&mut self) -> Option<u64> {
@@ -273,9 +300,10 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.octets()?.to_vec()).ok()
     }
 
-    fn descriptor(&mut self) -> Option<OwnedFd> {
+    fn descriptor(&mut self) -> Option<()> {
         let number = RawFd::try_from(self.number()?).ok()?;
-        (self.1)(number)
+        self.1.push(number);
+        Some(())
     }
 
     fn address(&mut self) -> Option<ListenAddress> {
@@ -337,11 +365,20 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
     use super::*;
     use crate::pri::{Facility, Severity};
 
     fn descriptor() -> OwnedFd {
         File::open("/dev/null").expect("it is there").into()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as a function that may fail")]
+    fn opened(numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
+        Some(numbers.iter().map(|_| descriptor()).collect())
     }
 
     fn state() -> State {
@@ -405,7 +442,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let octets = state().encoded();
-        let read = State::decoded(&octets, &|_| Some(descriptor())).expect("it is ours");
+        let (read, numbers) = State::decoded(&octets, opened).expect("it is ours");
+        assert_eq!(numbers.len(), 4);
         // Descriptors are other numbers; everything else is the same.
         let same = |state: &State| {
             let text = format!("{state:?}");
@@ -419,10 +457,9 @@ mod tests {
     #[test]
     fn whatever_the_file_holds_is_a_state_or_none() {
         let octets = state().encoded();
-        let open = |_| Some(descriptor());
         for length in 0..octets.len() {
             assert!(
-                State::decoded(&octets[..length], &open).is_none(),
+                State::decoded(&octets[..length], opened).is_none(),
                 "{length}"
             );
         }
@@ -430,11 +467,36 @@ mod tests {
             let mut changed = octets.clone();
             changed[at] ^= 0x80;
             // Some of these are states of their own; none may panic or take the memory of the machine.
-            _ = State::decoded(&changed, &open);
+            _ = State::decoded(&changed, opened);
         }
         assert!(
-            State::decoded(&octets, &|_| None).is_none(),
+            State::decoded(&octets, |_| None).is_none(),
             "no such descriptor"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_read_leaves_every_descriptor_as_it_is() {
+        let state = state();
+        let mut octets = state.encoded();
+        octets.push(0);
+        let is_asked = Cell::new(false);
+        let ask = |numbers: &[RawFd]| {
+            is_asked.set(true);
+            opened(numbers)
+        };
+        assert!(State::decoded(&octets, ask).is_none() && !is_asked.get());
+        for wrong in [
+            vec![state.sockets[0].socket.as_raw_fd(); 2],
+            vec![0],
+            vec![RawFd::MAX],
+        ] {
+            let refused = sys::all_inherited(&wrong);
+            refused.expect_err("twice, a standard one, or not open");
+        }
+        for descriptor in state.descriptors() {
+            let flags = fcntl(descriptor, FcntlArg::F_GETFD).expect("it is open");
+            assert_eq!(flags, FdFlag::FD_CLOEXEC.bits());
+        }
     }
 }

@@ -155,6 +155,12 @@ impl Inherited {
         }
     }
 
+    /// Where the sockets of units are bound.
+    pub(super) fn of_units(&self) -> impl Iterator<Item = &ListenAddress> {
+        let of_units = self.passed.iter().filter(|passed| passed.is_units);
+        of_units.map(|passed| &passed.bound)
+    }
+
     /// What nobody asked for.
     pub(super) fn rest(self) -> impl Iterator<Item = Passed> {
         self.passed.into_iter()

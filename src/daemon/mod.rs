@@ -7,6 +7,7 @@
 //!                                                     SIGRTMIN ─► another program, in place
 //! ```
 
+mod before;
 pub mod check;
 pub mod configuration;
 mod console;
@@ -26,21 +27,20 @@ pub mod pid_file;
 pub mod plan;
 mod ready_fd;
 pub mod running;
+mod speaker;
 pub mod statistics;
 pub mod supervisor;
 pub mod try_out;
 mod upgrade;
 pub mod zone;
 
-use std::io;
+use std::io::{self, Write as _};
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -49,17 +49,19 @@ use nix::sys::signal::Signal;
 pub use error::StartError;
 
 use crate::cli::{Arguments, DEFAULT_CONTROL, DEFAULT_PID_FILE};
-use crate::input::internal::Internal;
-use crate::report::{self, Report};
+use crate::report;
 use crate::sys::Hold;
+use before::Before;
 use daemonise::{Ready, Side, daemonise};
 use events::{Event, Events};
+use handover::State;
 use inherited::Inherited;
 use notify::Notifier;
 use pid_file::PidFile;
 use ready_fd::ReadyFd;
-use running::{Before, Running};
-use upgrade::{Program, Resumed, Watch};
+use running::Running;
+use speaker::Speaker;
+use upgrade::{Back, Program, Resumed, Watch};
 
 /// Runs as the command line says, until a signal ends it.
 ///
@@ -79,6 +81,11 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
     }
     if arguments.upgrade {
         return upgrade::ask(&arguments);
+    }
+    if let Some(answer) = upgrade::rehearsed().map_err(StartError::Runtime)? {
+        // Whoever rehearses us reads it, or takes its absence for a no.
+        _ = io::stdout().write_all(answer.as_bytes());
+        return Ok(ExitCode::SUCCESS);
     }
     let mut program = Program::here().map_err(StartError::Runtime)?;
     if let Some(resumed) = Resumed::from_environment()? {
@@ -131,57 +138,87 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode, StartError> {
 
 /// Goes on where another program, which was this process until now, has stopped.
 fn resume(
-    mut arguments: Arguments,
+    arguments: Arguments,
     program: &Program,
     resumed: Resumed,
 ) -> Result<ExitCode, StartError> {
     let mut program = program.clone();
     program.is_background = resumed.is_background;
     let program = &program;
-    let (mut state, back) = resumed.into_parts();
-    let back = Arc::new(back);
-    let pid_file = state.pid_file.take();
+    let Resumed {
+        mut back, failed, ..
+    } = resumed;
     let path = arguments.pid_file.clone();
-    let watch = Watch::start(&back, program, &path).map_err(StartError::Runtime)?;
-    let start = |pid_file| {
-        _ = try_out::prepare(&mut arguments)?;
-        if arguments.inetd {
-            let theirs = state.sockets.iter().filter(|passed| passed.is_units);
-            theirs.for_each(|passed| inetd::serve(&mut arguments, &passed.bound));
-        }
-        configuration::read_socket_list(&mut arguments)?;
-        arguments.foreground = !program.is_background;
-        if program.is_background {
-            arguments
-                .make_paths_absolute()
-                .and_then(|()| std::env::set_current_dir("/"))
-                .map_err(StartError::Background)?;
-        }
-        Started::new(
-            arguments,
-            program.clone(),
-            Before::of(state).watched(watch),
-            pid_file,
-        )
-    };
-    let started = catch_unwind(AssertUnwindSafe(|| start(pid_file))).unwrap_or_else(|_| {
-        let sentence = "the new program had a fault at its start";
-        Err(StartError::Runtime(io::Error::other(sentence)))
-    });
+    let state = no_panic(|| back.read().map_err(StartError::Runtime));
+    let back = Arc::new(back);
+    let started = state.and_then(|state| no_panic(|| go_on(arguments, program, state, &back)));
     match started {
         Ok(started) => {
             drop(back);
             started.notifier.ready();
-            upgrade::answer(&started.path, Ok(()));
+            match failed {
+                None => upgrade::answer(&started.path, Ok(())),
+                Some(why) => refuse_upgrade(&started.path, &why),
+            }
             started.serve()
         }
         Err(error) => {
-            tracing::error!("going back to the old program: {error}");
-            upgrade::answer(&path, Err(&error.to_string()));
-            back.go(program);
+            back.go(program, &error.to_string());
+            upgrade::answer(&path, Err(&format!("{error}; there is no way back")));
             Err(error)
         }
     }
+}
+
+/// A panic is an error, too, where another program is to go on.
+fn no_panic<T>(start: impl FnOnce() -> Result<T, StartError>) -> Result<T, StartError> {
+    catch_unwind(AssertUnwindSafe(start)).unwrap_or_else(|_| {
+        let sentence = "the new program had a fault at its start";
+        Err(StartError::Runtime(io::Error::other(sentence)))
+    })
+}
+
+fn go_on(
+    mut arguments: Arguments,
+    program: &Program,
+    mut state: State,
+    back: &Arc<Back>,
+) -> Result<Started, StartError> {
+    let start_watch = |program: Program, back: Arc<Back>| {
+        Watch::start(Watch::PATIENCE, move || {
+            let seconds = Watch::PATIENCE.as_secs();
+            let why = format!("the new program did not start in {seconds} s");
+            back.go(&program, &why);
+        })
+    };
+    let watch = back
+        .is_there()
+        .then(|| start_watch(program.clone(), Arc::clone(back)))
+        .transpose()
+        .map_err(StartError::Runtime)?;
+    let pid_file = state.pid_file.take().map(ManuallyDrop::new);
+    let before = Before::of(state).watched(watch);
+    _ = try_out::prepare(&mut arguments)?;
+    if arguments.inetd {
+        before
+            .units()
+            .for_each(|bound| inetd::serve(&mut arguments, bound));
+    }
+    configuration::read_socket_list(&mut arguments)?;
+    arguments.foreground = !program.is_background;
+    if program.is_background {
+        arguments
+            .make_paths_absolute()
+            .and_then(|()| std::env::set_current_dir("/"))
+            .map_err(StartError::Background)?;
+    }
+    Started::new(arguments, program.clone(), before, pid_file)
+}
+
+/// Tells the log, and whoever waits, that the program of before goes on.
+fn refuse_upgrade(pid_file: &Path, why: &str) {
+    tracing::error!("upgrade refused, nothing has changed: {why}");
+    upgrade::answer(pid_file, Err(why));
 }
 
 /// A daemon that works.
@@ -196,12 +233,13 @@ struct Started {
 }
 
 impl Started {
-    /// Starts; `pid_file` is the locked one that another program left, which has signals held back, too.
+    /// Starts; `pid_file` is the locked one that another program left, which has signals held back, too. It is
+    /// not closed if the start fails.
     fn new(
         arguments: Arguments,
         program: Program,
         before: Before,
-        pid_file: Option<OwnedFd>,
+        pid_file: Option<ManuallyDrop<OwnedFd>>,
     ) -> Result<Self, StartError> {
         let mode = match (arguments.debug, arguments.foreground) {
             (true, _) => report::Mode::Debug,
@@ -235,7 +273,7 @@ impl Started {
         let speaker = Speaker::start(running.internal().clone(), reports)?;
         let handed_over = || {
             pid_file
-                .map(|file| PidFile::resume(&path, file))
+                .map(|file| PidFile::resume(&path, ManuallyDrop::into_inner(file)))
                 .transpose()
         };
         let mut pid_file = match claimed {
@@ -264,12 +302,8 @@ impl Started {
 
     /// SIGRTMIN: becomes the program that lies in our place now, or goes on and says why.
     fn upgrade(self) -> Result<(Self, Option<Event>), StartError> {
-        let refuse = |path: &Path, why: &str| {
-            tracing::error!("upgrade refused, nothing has changed: {why}");
-            upgrade::answer(path, Err(why));
-        };
         if let Err(why) = self.program.check() {
-            refuse(&self.path, &why);
+            refuse_upgrade(&self.path, &why);
             return Ok((self, None));
         }
         let Self {
@@ -290,20 +324,24 @@ impl Started {
             );
         });
         let mut stopped = running.suspend_outputs(left, pid_file.descriptor().ok());
+        let rehearsed = match &stopped.hangs {
+            Some(output) => Err(format!("{output} hangs")),
+            None => program.rehearse(&mut stopped.state, upgrade::REHEARSE_WITHIN),
+        };
         events::hold(Hold::Back).map_err(StartError::Runtime)?;
         let missed = events.wait_for(Duration::from_millis(1));
-        let why = match (&stopped.hangs, missed) {
-            (Some(output), _) => format!("{output} hangs"),
-            (None, Some(Event::Stop(signal))) => format!("{signal} came before"),
-            (None, Some(event)) if event.raise_again().is_err() => "a signal was lost".to_owned(),
-            (None, _) => program.become_next(&mut stopped.state).to_string(),
+        let why = match (rehearsed, missed) {
+            (Err(why), _) => why,
+            (Ok(()), Some(Event::Stop(signal))) => format!("{signal} came before"),
+            (Ok(()), Some(event)) if event.raise_again().is_err() => "a signal was lost".to_owned(),
+            (Ok(()), _) => program.become_next(&mut stopped.state).to_string(),
         };
         events::hold(Hold::No).map_err(StartError::Runtime)?;
         let running = stopped.go_on()?;
         let reports = reports.ok_or_else(|| io::Error::other("nobody hears reports"));
         let reports = reports.map_err(StartError::Runtime)?;
         let speaker = Speaker::start(running.internal().clone(), reports)?;
-        refuse(&path, &why);
+        refuse_upgrade(&path, &why);
         let stopped = Self {
             running,
             pid_file,
@@ -413,49 +451,5 @@ fn prepare_process() {
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
         tracing::warn!("cannot raise the limit of open files to {hard}: {error}");
-    }
-}
-
-/// Takes our own reports into the log.
-struct Speaker {
-    internal: Internal,
-    ending: Arc<AtomicBool>,
-    thread: JoinHandle<Receiver<Report>>,
-}
-
-impl Speaker {
-    fn start(internal: Internal, reports: Receiver<Report>) -> Result<Self, StartError> {
-        let ending = Arc::new(AtomicBool::new(false));
-        let (until, speaks) = (Arc::clone(&ending), internal.clone());
-        let speak = move || {
-            while let Ok(report) = reports.recv() {
-                speaks.say(report.severity, &report.text);
-                if until.load(Ordering::Acquire) {
-                    break;
-                }
-            }
-            reports
-        };
-        let thread = thread::Builder::new()
-            .name("reports".into())
-            .spawn(speak)
-            .map_err(StartError::Runtime)?;
-        Ok(Self {
-            internal,
-            ending,
-            thread,
-        })
-    }
-
-    /// Says `last_words`, which must make a report, and everything that was said before; returns the end at
-    /// which what is said later arrives.
-    fn stop(self, last_words: impl FnOnce()) -> Option<Receiver<Report>> {
-        self.ending.store(true, Ordering::Release);
-        last_words();
-        let reports = self.thread.join().ok()?;
-        for report in reports.try_iter() {
-            self.internal.say(report.severity, &report.text);
-        }
-        Some(reports)
     }
 }

@@ -20,10 +20,10 @@ use crate::route::{Lane, LaneId, Policy, RoutingTable};
 const GRACE: Duration = Duration::from_millis(500);
 
 /// At a hand-over outputs write for so long; the rest is handed over.
-const SUSPEND_WITHIN: Duration = Duration::from_millis(50);
+pub(super) const SUSPEND_WITHIN: Duration = Duration::from_millis(50);
 
 /// Beyond that, for a worker in a system call, such as a sync of its last records.
-const SUSPEND_GRACE: Duration = Duration::from_secs(2);
+pub(super) const SUSPEND_GRACE: Duration = Duration::from_secs(2);
 
 /// What outputs could not write yet, by their destinations.
 pub(super) type Suspended = Vec<(String, Vec<Block>)>;
@@ -227,14 +227,22 @@ impl Outputs {
         }
     }
 
-    /// Ends all workers soon; returns what they could not write yet, by destination. The table must be
-    /// gone by then.
+    /// Ends all workers soon, which may take so long, and so much longer in a system call; returns what they
+    /// could not write yet, by destination. The table must be gone by then.
     ///
     /// # Errors
     /// The destination of an output that hangs in a system call. It goes on, and a later one of the same
     /// destination waits for it; what the others hold is returned as well.
-    pub(super) fn suspend(&mut self) -> (Suspended, Result<(), String>) {
-        let deadline = Instant::now() + SUSPEND_WITHIN;
+    pub(super) fn suspend(
+        &mut self,
+        within: Duration,
+        grace: Duration,
+    ) -> (Suspended, Result<(), String>) {
+        let deadline = Instant::now() + within;
+        // All are told before the first inbox closes: a worker that finds its own closed takes that for its end.
+        let stoppers = self.running.iter().map(|output| output.inbox.stopper());
+        let stoppers = stoppers.chain(self.leaving.iter().map(|old| old.stopper.clone()));
+        stoppers.for_each(|stopper| stopper.suspend_by(deadline));
         let running = self.running.drain(..).map(|running| Leaving {
             destination: running.plan.destination,
             counters: running.counters,
@@ -243,10 +251,7 @@ impl Outputs {
             ended: running.ended,
         });
         let all: Vec<Leaving> = self.leaving.drain(..).chain(running).collect();
-        for output in &all {
-            output.stopper.suspend_by(deadline);
-        }
-        let patience = deadline + SUSPEND_GRACE;
+        let patience = deadline + grace;
         let mut queues: Suspended = Vec::new();
         let mut hangs = Ok(());
         for output in all {
@@ -371,5 +376,53 @@ fn is_console(destination: &Destination) -> bool {
         | Destination::Command(_)
         | Destination::Forward(_)
         | Destination::Memory(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pri::Pri;
+    use crate::route::inbox::{Next, Order};
+
+    #[test]
+    fn an_output_that_does_not_end_in_time_keeps_what_it_has_and_goes_on() {
+        let counters = Arc::new(OutputCounters::default());
+        let (inbox, orders) = inbox::inbox("x".into(), Budget::default(), Arc::clone(&counters));
+        let mut block = Block::default();
+        block.push(Pri::DEFAULT, |out| {
+            out.extend_from_slice(b"held\n");
+            0
+        });
+        inbox.offer(&mut block).expect("there is room");
+        let (release, hangs) = mpsc::channel::<()>();
+        let (wrote, written) = mpsc::channel();
+        let worker = thread::spawn(move || {
+            // As a system call that does not return.
+            _ = hangs.recv();
+            while let Next::Order(Order::Write(block)) = orders.next(None) {
+                wrote.send(block.octets().to_vec()).expect("we listen");
+            }
+        });
+        let plan = OutputPlan {
+            destination: Destination::Everyone,
+            settings: crate::config::OutputSettings::default(),
+            folds: false,
+            limits: None,
+        };
+        let name = plan.destination.to_string();
+        let mut outputs = Outputs::default();
+        outputs.running.push(Running {
+            plan,
+            inbox,
+            counters,
+            worker,
+            ended: Ended::default(),
+        });
+        let (queues, hung) = outputs.suspend(Duration::ZERO, Duration::ZERO);
+        assert_eq!((queues.len(), hung), (0, Err(name)));
+        release.send(()).expect("it waits");
+        assert_eq!(written.iter().collect::<Vec<_>>(), [b"held\n"]);
+        assert_eq!(outputs.leaving.len(), 1, "a successor waits for it");
     }
 }

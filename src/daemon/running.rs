@@ -1,6 +1,7 @@
 //! A running daemon: its inputs, outputs and table, and the reload that changes them.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use super::StartError;
+use super::before::Before;
 use super::configuration;
 use super::console::Console;
 use super::control::{self, Control};
@@ -22,7 +24,6 @@ use super::outputs::{self, Outputs};
 use super::pid_file::PidFile;
 use super::plan::Plan;
 use super::statistics::Statistics;
-use super::upgrade::Watch;
 use crate::cli::{Arguments, Dialect};
 use crate::config::diagnostic::Severity;
 use crate::config::{self, Loaded};
@@ -34,8 +35,8 @@ use crate::input::peer::{PeerNames, Shortening};
 use crate::input::shard::Live;
 use crate::input::stream::Suspended;
 use crate::output::Surroundings;
-use crate::output::memory::{Content, Ring, Rings};
-use crate::report::counted;
+use crate::output::memory::{Ring, Rings};
+use crate::report::{counted, reason};
 use crate::route::inbox::Change;
 use crate::route::{KernelProgram, Policy, RoutingTable};
 
@@ -52,53 +53,6 @@ pub(super) struct Running {
     /// To be made loud again at the end.
     console: Option<Console>,
     notifier: Notifier,
-}
-
-/// What there was before a start: sockets that a service manager opened, or all that another program, or we
-/// ourselves, left to go on with.
-#[derive(Debug, Default)]
-pub(super) struct Before {
-    inherited: Inherited,
-    connections: Vec<Suspended>,
-    queues: outputs::Suspended,
-    rings: Vec<(String, Content)>,
-    kernel: Option<u64>,
-    outputs: Outputs,
-    surroundings: Option<Surroundings>,
-    watch: Option<Watch>,
-}
-
-impl Before {
-    /// Whether there was another program before.
-    pub(super) fn is_resumed(&self) -> bool {
-        self.inherited.is_resumed()
-    }
-
-    /// Sockets that a service manager opened.
-    pub(super) fn inherited(inherited: Inherited) -> Self {
-        Self {
-            inherited,
-            ..Self::default()
-        }
-    }
-
-    /// What another program left.
-    pub(super) fn of(state: State) -> Self {
-        Self {
-            inherited: Inherited::resumed(state.sockets),
-            connections: state.connections,
-            queues: state.queues,
-            rings: state.rings,
-            kernel: state.kernel,
-            ..Self::default()
-        }
-    }
-
-    /// Watched until messages are touched.
-    pub(super) fn watched(mut self, watch: Watch) -> Self {
-        self.watch = Some(watch);
-        self
-    }
 }
 
 /// A daemon that has stopped, and can go on.
@@ -139,12 +93,17 @@ impl Running {
         } = before;
         let notifier = Notifier::from_environment();
         let gate = AccessList::parse(&arguments.allowed_peers).map_err(StartError::Usage)?;
-        let loaded = load_or_builtin(&arguments);
+        // The check found no mistake: what is wrong since then is no reason to lose messages.
+        let loaded = match watch {
+            Some(_) => load_whole(&arguments).map_err(StartError::Config)?,
+            None => load_or_builtin(&arguments),
+        };
         let plan = Plan::new(&arguments, &loaded.config).map_err(StartError::Usage)?;
         warn(&plan);
         // Sockets first: where they cannot be had, nothing else must have been touched.
         let stands_in = !arguments.are_sockets_named;
         let opened = Opened::all(plan.listens.iter(), &plan.modes, &mut inherited, stands_in)
+            .map(ManuallyDrop::new)
             .map_err(StartError::Input)?;
         let control = match arguments.control.as_deref().map(control::Bound::new) {
             Some(Err(sentence)) if inherited.is_resumed() => {
@@ -152,6 +111,7 @@ impl Running {
                 None
             }
             Some(Err(sentence)) => {
+                let opened = ManuallyDrop::into_inner(opened);
                 opened.into_iter().for_each(Opened::discard);
                 return Err(StartError::Input(sentence));
             }
@@ -177,6 +137,11 @@ impl Running {
             .map_err(StartError::Runtime)?;
         // From here on there are messages that only we have.
         drop(watch);
+        let (opened, connections, inherited) = (
+            ManuallyDrop::into_inner(opened),
+            ManuallyDrop::into_inner(connections),
+            ManuallyDrop::into_inner(inherited),
+        );
         surroundings.rings.go_on(&rings);
         // Before anything new: what was queued comes first.
         outputs.take_over(queues);
@@ -195,25 +160,11 @@ impl Running {
             notifier: notifier.clone(),
         });
         receive(&mut inputs, opened, connections, inherited, &plan).map_err(StartError::Runtime)?;
-        if arguments.kernel_log {
-            let time = if arguments.kernel_time {
-                Time::since_boot()
-            } else {
-                Time::Reception
-            };
-            inputs.start_kernel(arguments.kmsg_cache.clone(), time, kernel);
-        }
+        let console = read_kernel(&mut inputs, &arguments, kernel);
         let control = control
             .map(|bound| Control::start(bound, surroundings.rings.clone()))
             .transpose()
             .map_err(StartError::Runtime)?;
-        let is_sysklogd = arguments.compat == Dialect::Sysklogd;
-        let console = (is_sysklogd && inputs.reads_kernel() && !arguments.keep_console)
-            .then(Console::quieten)
-            .flatten();
-        if console.is_some() {
-            tracing::info!("the kernel's messages leave the console for the log; -l keeps them");
-        }
         Ok(Self {
             arguments,
             live,
@@ -269,20 +220,7 @@ impl Running {
     }
 
     fn try_reload(&mut self) -> Result<usize, String> {
-        let loaded = configuration::load(&self.arguments).map_err(|error| error.to_string())?;
-        report(&loaded);
-        let errors = loaded
-            .diagnostics
-            .iter()
-            .filter(|found| found.severity == Severity::Error)
-            .count();
-        if errors > 0 {
-            return Err(format!(
-                "{} in {}",
-                counted(errors, "error"),
-                self.arguments.config.display()
-            ));
-        }
+        let loaded = load_whole(&self.arguments)?;
         let plan = Plan::new(&self.arguments, &loaded.config)?;
         warn(&plan);
         let mut served: Vec<_> = self.inputs.wanted().collect();
@@ -366,7 +304,7 @@ impl Running {
         self.live.store(Arc::new(RoutingTable::empty()));
         drop((self.internal, self.inputs));
         let rings = self.surroundings.rings.all();
-        let (queues, hangs) = outputs.suspend();
+        let (queues, hangs) = outputs.suspend(outputs::SUSPEND_WITHIN, outputs::SUSPEND_GRACE);
         let content = |(name, ring): (String, Arc<Ring>)| (name, ring.content());
         Stopped {
             state: State {
@@ -399,16 +337,16 @@ impl Running {
     }
 
     /// Writes what is queued; returns how many records were lost because that took too long. The counters
-    /// are left in their file then, for nobody can be told any more.
+    /// are left in their file then, for nobody can be told any more; and if that file is there already, so that
+    /// it is true.
     pub(super) fn stop_outputs(mut self, statistics: &Statistics, deadline: Instant) -> u64 {
         // The last table goes, and with it the senders of every queue.
         self.live.store(Arc::new(RoutingTable::empty()));
         drop(self.internal);
         let lost = self.outputs.stop(deadline);
         self.surroundings.compressor.stop();
-        if lost > 0
-            && let Err(error) = statistics.write(&self.arguments.pid_file)
-        {
+        let is_wanted = lost > 0 || Statistics::were_asked_for(&self.arguments.pid_file);
+        if is_wanted && let Err(error) = statistics.write(&self.arguments.pid_file) {
             tracing::error!("cannot write the last counters: {error}");
         }
         lost
@@ -416,6 +354,10 @@ impl Running {
 }
 
 /// Begins to receive on all sockets, and goes on with connections of before.
+///
+/// # Errors
+/// If there are no threads or descriptors left. Where we go on for another program, the rest is received from
+/// nevertheless: it is too late to go back.
 fn receive(
     inputs: &mut Inputs,
     opened: Vec<Opened>,
@@ -423,16 +365,27 @@ fn receive(
     inherited: Inherited,
     plan: &Plan,
 ) -> io::Result<()> {
+    let is_resumed = inherited.is_resumed();
+    let told = |outcome: io::Result<()>, of: String| match outcome {
+        Err(error) if is_resumed => {
+            tracing::error!("cannot go on with {of}: {}", reason(&error));
+            Ok(())
+        }
+        outcome => outcome,
+    };
     for socket in opened {
-        inputs.start(socket)?;
+        let name = socket.0.bound.to_string();
+        told(inputs.start(socket), name)?;
     }
     for connection in connections {
-        inputs.resume(connection)?;
+        let name = format!("a connection to {}", connection.listener);
+        told(inputs.resume(connection), name)?;
     }
-    if inherited.is_resumed() {
+    if is_resumed {
         // What the configuration no longer asks for is read to its end, as at a reload.
         for unwanted in inherited.rest() {
-            inputs.start(Opened::passed(unwanted))?;
+            let name = unwanted.bound.to_string();
+            told(inputs.start(Opened::passed(unwanted)), name)?;
         }
         inputs.close_except(&plan.listens);
         return Ok(());
@@ -449,6 +402,26 @@ fn receive(
     Ok(())
 }
 
+/// Begins to read the kernel's log, after the record `last`, and turns its console down, if that is wanted.
+fn read_kernel(inputs: &mut Inputs, arguments: &Arguments, last: Option<u64>) -> Option<Console> {
+    if arguments.kernel_log {
+        let time = if arguments.kernel_time {
+            Time::since_boot()
+        } else {
+            Time::Reception
+        };
+        inputs.start_kernel(arguments.kmsg_cache.clone(), time, last);
+    }
+    let is_sysklogd = arguments.compat == Dialect::Sysklogd;
+    let console = (is_sysklogd && inputs.reads_kernel() && !arguments.keep_console)
+        .then(Console::quieten)
+        .flatten();
+    if console.is_some() {
+        tracing::info!("the kernel's messages leave the console for the log; -l keeps them");
+    }
+    console
+}
+
 fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
     if arguments.no_dns {
         return Ok(PeerNames::numeric());
@@ -457,6 +430,22 @@ fn peer_names(arguments: &Arguments, host: &HostName) -> io::Result<PeerNames> {
         domains(arguments, host),
         arguments.short_hosts.iter().map(String::as_str),
     ))
+}
+
+/// The configuration, if there is no mistake in it.
+fn load_whole(arguments: &Arguments) -> Result<Loaded, String> {
+    let loaded = configuration::load(arguments).map_err(|error| error.to_string())?;
+    report(&loaded);
+    let mistakes = loaded.diagnostics.iter();
+    let errors = mistakes.filter(|found| found.severity == Severity::Error);
+    match errors.count() {
+        0 => Ok(loaded),
+        errors => Err(format!(
+            "{} in {}",
+            counted(errors, "error"),
+            arguments.config.display()
+        )),
+    }
 }
 
 fn load_or_builtin(arguments: &Arguments) -> Loaded {

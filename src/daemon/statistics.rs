@@ -110,14 +110,22 @@ impl Statistics {
             .sum()
     }
 
+    /// Whether somebody has asked for the counters of this pid file before: what he finds is kept true at the end.
+    pub fn were_asked_for(pid_file: &Path) -> bool {
+        pid_file::beside(pid_file, FILE).exists()
+    }
+
     /// Puts the JSON beside the pid file, in one piece; returns where.
     ///
     /// # Errors
     /// If the directory does not let us write.
     pub fn write(&self, pid_file: &Path) -> io::Result<PathBuf> {
-        pid_file::write_beside(pid_file, "stats", &self.json())
+        pid_file::write_beside(pid_file, FILE, &self.json())
     }
 }
+
+/// What the name of the file ends in, behind that of the pid file.
+const FILE: &str = "stats";
 
 /// The oddities that occurred.
 fn noted(counters: &InputCounters) -> Vec<(&'static str, u64)> {

@@ -100,7 +100,7 @@ fn reliability_s6_what_is_no_log_file_is_refused() {
     fs::create_dir(setup.path("directory")).expect("it can be made");
     setup.write("precious", "do not touch\n");
     fs::hard_link(setup.path("precious"), setup.path("linked")).expect("it can be made");
-    let daemon = setup.start();
+    let mut daemon = setup.start();
     daemon.unix("<13>app: hello");
     daemon.file("fine").wait_for("hello");
     for name in ["directory", "linked"] {
@@ -109,6 +109,7 @@ fn reliability_s6_what_is_no_log_file_is_refused() {
     assert_eq!(daemon.file("precious").lines(), ["do not touch"]);
     daemon.prove();
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    daemon.wait();
     let said = daemon.stderr().wait_for_end();
     assert!(
         said.iter()

@@ -207,7 +207,7 @@ fn a_collector_that_never_comes_stops_nobody_else() {
     let collector = Streams::bind(0);
     let address = collector.address();
     drop(collector);
-    let daemon = Daemon::start(&format!("user.*\t@tcp://{address}\nuser.*\t{{dir}}/user\n"));
+    let mut daemon = Daemon::start(&format!("user.*\t@tcp://{address}\nuser.*\t{{dir}}/user\n"));
     for number in 0..2000 {
         daemon.unix(format!("<13>app: number {number}."));
     }
@@ -216,6 +216,7 @@ fn a_collector_that_never_comes_stops_nobody_else() {
     daemon.prove();
     // What waits is counted as lost at the end, and said to be.
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    daemon.wait();
     let said = daemon.stderr().wait_for_end();
     let lost = said
         .iter()

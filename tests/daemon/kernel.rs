@@ -157,3 +157,25 @@ fn on_freebsd_a_program_block_takes_the_tag_of_the_kernels_text() {
         daemon.finish();
     }
 }
+
+#[test]
+fn an_upgrade_goes_on_behind_the_last_record() {
+    if !is_inside("kernel::an_upgrade_goes_on_behind_the_last_record") {
+        return;
+    }
+    let mut kernel = Kernel::new();
+    let daemon = Setup::new("kern.*\t{dir}/kern\n").kernel_log().start();
+    kernel.says(&["6,1,10,-;one", "6,2,20,-;two"]);
+    daemon.file("kern").wait_for("two");
+    crate::faults::upgrade::upgrade_well(&daemon);
+    // Whoever opens it anew is given the first records again.
+    kernel.says(&["6,1,10,-;one", "6,2,20,-;two", "6,3,30,-;three"]);
+    daemon.file("kern").wait_for("three");
+    let lines = daemon.file("kern").lines();
+    let texts: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.rsplit(' ').next())
+        .collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+    daemon.finish();
+}

@@ -430,7 +430,7 @@ fn an_upgrade_keeps_what_buffers_hold_and_the_control_socket() {
     let setup = daemon.setup();
     daemon.unix("<13>app: before");
     wait_for_last(setup, "debug", "app: before");
-    crate::faults::restart::upgrade_well(&daemon);
+    crate::faults::upgrade::upgrade_well(&daemon);
     assert_eq!(read(setup, "debug").len(), 1);
     daemon.unix("<13>app: after");
     let lines = wait_for_last(setup, "debug", "app: after");

@@ -8,11 +8,13 @@
 #     tests/faults/long.sh replay [SEED]     every state of the disk that a cut may leave, by a model: replay.py (F5)
 #     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
+#     tests/faults/long.sh hang              an upgrade to a program that hangs after its rehearsal; 10 s, and the old one is back
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
 #     tests/faults/long.sh absent            SIGTERM while 500000 messages wait for a remote that is absent (F30)
+#     tests/faults/long.sh kills             20 times kill -9 and start: paced, unpaced, to a synced file (F36)
 #     tests/faults/long.sh restarts          SIGHUP, SIGTERM and start, kill -9 and start, upgrades under load
 #
-# The last four are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
+# The last six are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
 #
 # Each section prints a table with a line for each fault, ends with 1 if anything is wrong, and works below a
 # directory of its own in $TMPDIR that it removes. SYSLOGD=/path names the program; else it is built.
@@ -645,6 +647,10 @@ section_upgrade() {
     UPGRADES=${1:-100} restart upgrade
 }
 
+section_hang() {
+    restart hang
+}
+
 section_still() {
     restart still
 }
@@ -657,13 +663,12 @@ section_restarts() {
     restart
 }
 
-section_soak() {
-    needs python3 gzip
-    with_kit soak "${1:-3600}"
+section_kills() {
+    restart kills flood synced
 }
 
 case $section in
-kill-walk | append-walk | power-cut | replay | soak | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
+kill-walk | append-walk | power-cut | replay | soak | upgrade | hang | still | absent | kills | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
 *)
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 2

@@ -16,3 +16,4 @@ mod rotation;
 pub(crate) mod sequence;
 mod slow;
 mod supervisor;
+pub(crate) mod upgrade;

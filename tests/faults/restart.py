@@ -6,13 +6,17 @@
 
 One program logs numbered messages over a unix datagram socket, 20000 a second, as glibc does: whoever cannot send
 connects once more and tries once more, and then the message is lost ("refused"). "missing" are those that send(2)
-took and that are in no file. A line for each fault says what became of them; the exit is 1 if something was lost that
+took and that are in no file; "per s" is how fast they were sent, "gaps" is how many runs of them there are, and "longest" the longest of these. A line for each fault says what became of them; the exit is 1 if something was lost that
 must not be. FAULT is
 
     reload      40 times SIGHUP
     restart     4 times SIGTERM and a start; of ours under a service manager that keeps its sockets
     kill        4 times SIGKILL and a start; the same
+    kills       20 times SIGKILL and a start; ours only
+    flood       the same while the sender never pauses; ours only
+    synced      as kills, to a file that is synced within a second; ours only
     upgrade     100 times --upgrade, or $UPGRADES times; ours only
+    hang        --upgrade to a program that does well at its check and its rehearsal, and then hangs; ours only
     still       SIGSTOP for 5 s
     absent      SIGTERM while a remote is absent and 500000 messages wait for it; ours only
 """
@@ -42,17 +46,17 @@ class Sender:
     # ending, sent, refused, and the longest that one message took, in microseconds
     SHAPE = struct.Struct("4Q")
 
-    def __init__(self, path):
+    def __init__(self, path, rate):
         self.shared = mmap.mmap(-1, self.SHAPE.size)
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self.run(path)
+                self.run(path, rate)
                 os._exit(0)
             finally:
                 os._exit(1)
 
-    def run(self, path):
+    def run(self, path, rate):
         def connected():
             new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
@@ -71,7 +75,7 @@ class Sender:
         out, sent, refused, worst = connected(), 0, 0, 0.0
         began = time.monotonic()
         while sent < AT_LEAST or not self.shared[0]:
-            ahead = began + sent / RATE - time.monotonic()
+            ahead = began + sent / rate - time.monotonic() if rate else 0
             if ahead > 0.0005:
                 time.sleep(ahead)
             text = b"<13>seq: n=%d." % sent
@@ -152,12 +156,12 @@ def become(program, arguments, environment, said, passed=()):
 class Ours(Daemon):
     """With the store of a service manager."""
 
-    def __init__(self, program, work, rules=""):
+    def __init__(self, program, work, rules="", dash="-"):
         super().__init__(work)
         self.program = program
         self.store = {}
         with open(work + "/conf", "w") as conf:
-            conf.write("user.*\t-%s\n%s" % (self.log, rules))
+            conf.write("user.*\t%s%s\n%s" % (dash, self.log, rules))
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(work + "/notify")
         threading.Thread(target=self.listen, daemon=True).start()
@@ -216,8 +220,8 @@ def reload(daemon, sender):
     more(sender, RATE // 10)
 
 
-def restart(daemon, sender, which=signal.SIGTERM):
-    for _ in range(4):
+def restart(daemon, sender, which=signal.SIGTERM, times=4):
+    for _ in range(times):
         more(sender, RATE // 2)
         daemon.end(which)
         daemon.start()
@@ -228,9 +232,31 @@ def kill(daemon, sender):
     restart(daemon, sender, signal.SIGKILL)
 
 
+def kills(daemon, sender):
+    restart(daemon, sender, signal.SIGKILL, 20)
+
+
 def upgrade(daemon, sender):
     for _ in range(int(os.environ.get("UPGRADES", "100"))):
         daemon.upgrade()
+    more(sender, RATE // 10)
+
+
+def hang(daemon, sender):
+    """The old program is back after ten seconds, in which senders wait."""
+    true, script, endless = daemon.program, daemon.work + "/script", daemon.work + "/endless"
+    os.mkfifo(endless)
+    with open(script, "w") as file:
+        file.write('#!/bin/sh\nreal=%s\ncase $1 in --check) exec $real "$@";; esac\n'
+                   'test -n "$SYSLOGD_REHEARSAL" || set -- --socket-list %s "$@"\nexec $real "$@"\n'
+                   % (os.path.realpath(true), endless))
+    os.chmod(script, 0o755)
+    more(sender, RATE // 10)
+    os.rename(script, true)
+    asked = subprocess.run([daemon.program, "--upgrade", "-P", daemon.work + "/pid"], capture_output=True)
+    told = "the new program did not start in 10 s"
+    assert asked.returncode == 69 and told in asked.stderr.decode(), asked
+    until(lambda: told in open(daemon.work + "/said").read(), "a word about it")
     more(sender, RATE // 10)
 
 
@@ -243,8 +269,8 @@ def still(daemon, sender):
 
 
 # What must not be lost: "kill" may lose what was in hand.
-FAULTS = {"reload": (reload, True), "restart": (restart, True), "kill": (kill, False), "upgrade": (upgrade, True),
-          "still": (still, True)}
+FAULTS = {"reload": (reload, True), "restart": (restart, True), "kill": (kill, False), "kills": (kills, False),
+          "flood": (kills, False), "synced": (kills, False), "upgrade": (upgrade, True), "hang": (hang, True), "still": (still, True)}
 
 
 def numbers(log):
@@ -252,23 +278,32 @@ def numbers(log):
         return [int(number) for number in re.findall(rb" seq: n=(\d+)\.\n", file.read())]
 
 
+def gaps(found):
+    """The lengths of the runs of numbers that are absent."""
+    there = sorted(set(found))
+    return [after - before - 1 for before, after in zip([-1] + there, there) if after > before + 1]
+
+
 def measure(fault, make, name):
     work = tempfile.mkdtemp(prefix="restart-")
     try:
-        daemon = make(work)
+        daemon = make(work, fault)
         daemon.start()
-        sender = Sender(daemon.socket)
+        began = time.monotonic()
+        sender = Sender(daemon.socket, None if fault == "flood" else RATE)
         act, must = FAULTS[fault]
         act(daemon, sender)
         sent, refused, worst = sender.end()
+        rate = sent / (time.monotonic() - began)
         # What is in the socket's queue at the end is no part of the fault.
         until(lambda: daemon.tell(0) is None and (sent - 1 in numbers(daemon.log)[-100:]), "the last message")
         daemon.end()
         found = numbers(daemon.log)
         doubled = len(found) - len(set(found))
         missing = sent - refused - len(set(found))
-        print("%-10s %-8s %8d %8d %8d %8d %9.1f" % (name, fault, sent, refused, missing, doubled, worst / 1000),
-              flush=True)
+        runs = gaps(found)
+        print("%-10s %-8s %8d %8d %8d %8d %8d %6d %8d %9.1f" % (
+            name, fault, sent, rate, refused, missing, doubled, len(runs), max(runs, default=0), worst / 1000), flush=True)
         return must and refused + missing + doubled > 0
     finally:
         shutil.rmtree(work)
@@ -304,14 +339,20 @@ def main(program, *words):
     modules = [word.partition("=")[2] for word in words if word.startswith("--modules=")]
     name = os.path.basename(program)
     if modules:
-        make = lambda work: Rsyslog(program, work, modules[0])
+        make = lambda work, fault: Rsyslog(program, work, modules[0])
         faults = ["reload", "restart", "kill"]
     else:
-        make = lambda work: Ours(program, work)
+        def make(work, fault):
+            # A name of its own, under which another program can lie.
+            own = work + "/syslogd"
+            os.symlink(program, own)
+            return Ours(own, work, dash="" if fault == "synced" else "-")
+
         faults = ["reload", "restart", "kill", "upgrade"]
     faults = [word for word in words if not word.startswith("--")] or faults
     wrong = False
-    print("%-10s %-8s %8s %8s %8s %8s %9s" % ("daemon", "fault", "sent", "refused", "missing", "doubled", "worst, ms"))
+    print("%-10s %-8s %8s %8s %8s %8s %8s %6s %8s %9s" % (
+        "daemon", "fault", "sent", "per s", "refused", "missing", "doubled", "gaps", "longest", "worst, ms"))
     for fault in faults:
         wrong |= absent(program) if fault == "absent" else measure(fault, make, name)
     return wrong

@@ -12,8 +12,9 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
 
 use super::load::Load;
-use super::restart::{all_is_there, upgrade_well};
+use super::restart::all_is_there;
 use super::sequence::{Verdict, lines_of};
+use super::upgrade::upgrade_well;
 use crate::support::{Daemon, Setup, skip, wait_for};
 
 /// What the service manager was told, and what it keeps.
@@ -34,7 +35,7 @@ const PASS: &str = r#"
     for socket in $SOCKETS; do eval "exec $n<&$socket $socket<&-"; n=$((n + 1)); done
     unset SOCKETS
     export LISTEN_PID=$$
-    exec "$0" "$@"
+    exec "$0" "$@" $MORE
 "#;
 
 impl Manager {
@@ -85,6 +86,20 @@ impl Manager {
 
     /// A daemon that is passed everything.
     fn start(&self, setup: Setup) -> Daemon {
+        self.passing(setup, "", Setup::start)
+    }
+
+    /// The same with this argument, which makes the start fail.
+    #[track_caller]
+    fn fail(&self, setup: Setup, argument: &str) -> Setup {
+        self.passing(setup, argument, |setup| {
+            let (status, said) = setup.fail();
+            assert_ne!(status, Some(0), "{said}");
+            setup
+        })
+    }
+
+    fn passing<T>(&self, setup: Setup, more: &str, start: impl FnOnce(Setup) -> T) -> T {
         let kept = self.lock();
         let units = kept.sockets.iter().map(|(name, socket)| (name, socket));
         let sockets: Vec<_> = units.chain(&kept.store).collect();
@@ -103,17 +118,18 @@ impl Manager {
             ("SOCKETS", numbers),
             ("LISTEN_FDS", sockets.len().to_string()),
             ("LISTEN_FDNAMES", names),
+            ("MORE", more.to_owned()),
             ("NOTIFY_SOCKET", setup.placed("{dir}/notify")),
         ];
         drop(kept);
         let setup = setup
             .environment(environment)
             .wrapper(&["bash", "-c", PASS]);
-        let daemon = setup.start();
+        let started = start(setup);
         for copy in copies {
             nix::unistd::close(copy).expect("it is ours");
         }
-        daemon
+        started
     }
 
     /// Waits until it was told this.
@@ -205,6 +221,42 @@ fn sigterm_and_start_under_load_refuse_and_lose_nothing() {
     all_is_there(&daemon, &load, &sent);
     daemon.quiet();
     daemon.prove();
+    daemon.stop();
+}
+
+#[test]
+fn f32_starts_that_fail_at_once_take_nothing_from_sockets_in_the_store() {
+    let setup = Setup::new("user.*\t-{dir}/log\n");
+    let Some(manager) = Manager::new(&setup) else {
+        return;
+    };
+    let daemon = manager.start(setup);
+    let load = Load::of(&daemon).without_tcp();
+    manager.wait_for("READY=1");
+    let stored = manager.names();
+    let mut setup = daemon.stop();
+    let daemon = thread::scope(|scope| {
+        // Nobody reads: as much waits in the sockets as goes in.
+        let running = scope.spawn(|| load.start());
+        for argument in [
+            "--nonsense",
+            "--listen=nonsense",
+            "-anonsense/99",
+            "--nonsense",
+            "--listen=x",
+        ] {
+            setup = manager.fail(setup, argument);
+        }
+        assert_eq!(manager.names(), stored, "they stay in the store");
+        let daemon = manager.start(setup);
+        let running = running.join().expect("it only sends");
+        running.wait_for_more(50);
+        let sent = running.stop();
+        all_is_there(&daemon, &load, &sent);
+        daemon
+    });
+    daemon.quiet();
+    daemon.stop();
 }
 
 #[test]
@@ -257,6 +309,7 @@ fn f36_a_kill_under_load_refuses_nobody_and_loses_what_was_in_hand() {
         2 * sent.each
     );
     daemon.prove();
+    daemon.stop();
 }
 
 #[test]
@@ -411,4 +464,5 @@ fn what_the_kernel_dropped_before_a_start_is_told_and_counted_by_nobody_again() 
     upgrade_well(&daemon);
     assert_eq!((written(&daemon), told(&daemon)), (Some(0), 1));
     daemon.prove();
+    daemon.stop();
 }

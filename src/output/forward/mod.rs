@@ -140,7 +140,7 @@ impl Forward {
             Link::Datagrams(_) => Ok(()),
             Link::Stream(stream) => match stream.unsettled() {
                 0 => Ok(()),
-                _ => stream.flush(&self.target),
+                _ => stream.settle(&self.target),
             },
         };
         if result.is_ok() {

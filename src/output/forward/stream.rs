@@ -32,6 +32,15 @@ pub(super) enum Framing {
     Lines,
 }
 
+/// How long a send may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum How {
+    /// Up to [`STALL`].
+    Patiently,
+    /// No time: somebody waits for the worker, or it would not see an order that comes meanwhile.
+    AtOnce,
+}
+
 /// The most that one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -78,7 +87,7 @@ impl Stream {
         from: usize,
     ) -> (usize, Result<(), Failure>) {
         self.notice_break();
-        if let Err(failure) = self.flush(target) {
+        if let Err(failure) = self.flush(target, How::Patiently) {
             return (0, Err(failure));
         }
         let mut pushed = 0;
@@ -87,7 +96,7 @@ impl Stream {
             pushed += 1;
         }
         self.progress = Instant::now();
-        let result = self.flush_connected();
+        let result = self.flush_connected(How::Patiently);
         let given_back = match &result {
             Ok(()) => 0,
             Err(_) => self.give_back_unsent(pushed),
@@ -96,15 +105,19 @@ impl Stream {
         (pushed - given_back, result)
     }
 
-    /// Sends what is pending, on a new connection if there is none.
-    pub(super) fn flush(&mut self, target: &Target) -> Result<(), Failure> {
+    /// Sends what is pending, as much as goes at once, on a new connection if there is none.
+    pub(super) fn settle(&mut self, target: &Target) -> Result<(), Failure> {
+        self.flush(target, How::AtOnce)
+    }
+
+    fn flush(&mut self, target: &Target, how: How) -> Result<(), Failure> {
         self.notice_break();
         if self.connection.is_none() {
             self.connection = Some(connect(target, self.patience)?);
             self.sent = 0;
             self.progress = Instant::now();
         }
-        self.flush_connected()
+        self.flush_connected(how)
     }
 
     /// How many records are not known to have reached the peer's kernel.
@@ -119,7 +132,7 @@ impl Stream {
             self.patience = deadline
                 .saturating_duration_since(Instant::now())
                 .clamp(Duration::from_millis(1), CONNECT_TIMEOUT);
-            if self.flush(target).is_err() && self.connection.is_none() {
+            if self.settle(target).is_err() && self.connection.is_none() {
                 break;
             }
             self.wait(deadline);
@@ -211,25 +224,31 @@ impl Stream {
         given_back
     }
 
-    fn flush_connected(&mut self) -> Result<(), Failure> {
+    fn flush_connected(&mut self, how: How) -> Result<(), Failure> {
+        let flags = match how {
+            How::Patiently => MsgFlags::MSG_NOSIGNAL,
+            How::AtOnce => MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+        };
         while self.sent < self.pending.len() {
             let Some(connection) = &self.connection else {
                 return Err(Failure::Send(Errno::ENOTCONN.into()));
             };
-            match send(
-                connection.as_raw_fd(),
-                &self.pending[self.sent..],
-                MsgFlags::MSG_NOSIGNAL,
-            ) {
+            match send(connection.as_raw_fd(), &self.pending[self.sent..], flags) {
                 Ok(octets) => {
                     self.sent += octets;
                     self.progress = Instant::now();
                 }
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if self.progress.elapsed() < DEAD_AFTER => {
+                Err(Errno::EAGAIN) => {
+                    let since = self.progress.elapsed();
+                    if since >= DEAD_AFTER {
+                        return Err(self.broken(Errno::ETIMEDOUT));
+                    }
+                    if how == How::AtOnce && since < STALL {
+                        return Ok(());
+                    }
                     return Err(Failure::Stalled);
                 }
-                Err(Errno::EAGAIN) => return Err(self.broken(Errno::ETIMEDOUT)),
                 Err(errno) => return Err(self.broken(errno)),
             }
         }

@@ -15,10 +15,15 @@ use super::{Counters, DEADLINE, Lines, LogFile, Setup, has_suffix, within};
 /// with debug assertions.
 const MEMORY_KIB: u64 = 128 * 1024;
 
-/// A `syslogd` in the foreground. [`finish`](Self::finish) ends every story; dropped before, it is killed.
+/// Where it leaves its counters.
+const COUNTERS: &str = "syslogd.pid.stats";
+
+/// A `syslogd` in the foreground. Every story ends it with [`finish`](Self::finish), [`stop`](Self::stop) or
+/// [`wait`](Self::wait), which look at its last counters, or says that it kills it ([`crash`](Self::crash)).
 pub(crate) struct Daemon {
     child: Child,
     setup: Option<Setup>,
+    has_ended: bool,
     stderr: Lines,
     unix: UnixDatagram,
     udp: UdpSocket,
@@ -50,11 +55,17 @@ impl Daemon {
         let daemon = Self {
             child,
             setup: Some(setup),
+            has_ended: false,
             stderr,
             unix,
             udp,
         };
         assert!(ready.is_some(), "not ready");
+        // A daemon leaves its last counters where there are some.
+        let counters = daemon.setup().path(COUNTERS);
+        if !counters.exists() {
+            fs::write(counters, "").expect("it is our directory");
+        }
         daemon.connect();
         daemon
     }
@@ -144,7 +155,7 @@ impl Daemon {
 
     /// SIGUSR1: the counters of this moment.
     pub(crate) fn counters(&self) -> Counters {
-        let path = self.setup().path("syslogd.pid.stats");
+        let path = self.setup().path(COUNTERS);
         if path.exists() {
             fs::remove_file(&path).expect("it is ours");
         }
@@ -172,18 +183,26 @@ impl Daemon {
         answer.expect("a reload is answered")
     }
 
-    /// Kills it without a warning; what it left can be started again.
+    /// Kills it without a warning; what it left can be started again. Its counters are lost with it.
     pub(crate) fn crash(mut self) -> Setup {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it is our child");
+        self.has_ended = true;
         self.setup.take().expect("it is taken at the end")
     }
 
-    /// Waits for its end.
+    /// Waits for its end. If it ends well, its last counters balance.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = within(DEADLINE, || self.child.try_wait().expect("it is our child"));
-        status.expect("it ends")
+        let status = status.expect("it ends");
+        self.has_ended = true;
+        if status.success() {
+            let json = fs::read_to_string(self.setup().path(COUNTERS));
+            let last = Counters::parse(&json.expect("it leaves its last counters"));
+            assert!(last.balance(), "at the end: {last:#?}");
+        }
+        status
     }
 
     /// SIGTERM, and its end; returns its directory for a look at the files.
@@ -277,14 +296,15 @@ fn unbalanced(counters: &Counters) -> Counters {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if self.setup.is_none() {
-            return;
-        }
-        if std::thread::panicking() {
+        let is_failing = std::thread::panicking();
+        if is_failing && self.setup.is_some() {
             eprintln!("syslogd said: {:#?}", self.stderr.all());
         }
-        // It may have ended already, and no more can be done here.
-        _ = self.child.kill();
-        _ = self.child.wait();
+        if !self.has_ended {
+            // It may have ended already, and no more can be done here.
+            _ = self.child.kill();
+            _ = self.child.wait();
+            assert!(is_failing, "a story ends with finish, stop, wait or crash");
+        }
     }
 }
