@@ -10,6 +10,9 @@ use std::process::Command;
 
 use crate::support::{Daemon, Setup, output_of};
 
+/// The address of the story.
+pub(crate) const HERE: &str = "10.9.0.254";
+
 /// Lays the wire.
 pub(crate) fn lay() {
     ip("link add wire type bridge");
@@ -38,8 +41,43 @@ pub(crate) fn host(number: u8, arguments: &[&str], config: &str) -> Daemon {
     daemon
 }
 
+/// Cuts the link of a host: nothing passes, and nobody is told.
+pub(crate) fn unplug(number: u8) {
+    ip(&format!("link set h{number} nomaster"));
+}
+
+/// Lets no more than 64 kbit/s leave the host of a daemon.
+pub(crate) fn narrow(daemon: &Daemon) {
+    tc(
+        daemon,
+        "qdisc add dev eth0 root tbf rate 64kbit burst 1600 latency 100ms",
+    );
+}
+
+/// Undoes [`narrow`].
+pub(crate) fn widen(daemon: &Daemon) {
+    tc(daemon, "qdisc del dev eth0 root");
+}
+
+/// On the host of a daemon, sends what is for `address` to a host that is not there, which nobody notices.
+pub(crate) fn lose_what_is_for(daemon: &Daemon, address: &str) {
+    let neighbour = format!("neighbour add {address} lladdr 02:00:00:00:00:01 dev eth0");
+    output_of(at(daemon).arg("ip").args(neighbour.split(' ')));
+}
+
+fn tc(daemon: &Daemon, words: &str) {
+    output_of(at(daemon).arg("tc").args(words.split(' ')));
+}
+
+/// A command on the host of a daemon.
+fn at(daemon: &Daemon) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{}/ns/net", daemon.pid()));
+    command
+}
+
 /// Links a host to the wire.
-fn plug_in(number: u8) {
+pub(crate) fn plug_in(number: u8) {
     ip(&format!("link set h{number} master wire"));
 }
 

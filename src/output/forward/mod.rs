@@ -114,9 +114,13 @@ impl Forward {
         Arc::clone(self.target.whereabouts())
     }
 
-    /// Finds out again whether it leads to ourselves (SIGHUP).
-    pub fn look_around(&self) {
+    /// Finds out again where it leads, and whether to ourselves (SIGHUP). A connection stays.
+    pub fn look_around(&mut self) {
         self.target.publish();
+        match &mut self.link {
+            Link::Datagrams(datagrams) => datagrams.resolve_again(),
+            Link::Stream(_) => {}
+        }
     }
 
     /// Sends the records of a block from index `from` on. May block for some seconds.
