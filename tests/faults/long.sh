@@ -10,9 +10,11 @@
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
 #     tests/faults/long.sh absent            SIGTERM while 500000 messages wait for a remote that is absent (F30)
+#     tests/faults/long.sh connections [N]   10000 connections: idle, an octet each, a storm, N messages over all (F23)
 #     tests/faults/long.sh restarts          SIGHUP, SIGTERM and start, kill -9 and start, upgrades under load
 #
-# The last four are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
+# The last and upgrade, still and absent are tests/faults/restart.py, which measures rsyslogd, too; connections is
+# tests/faults/connections.py. SYSLOGD=target/release/syslogd is fair to us.
 #
 # Each section prints a table with a line for each fault, ends with 1 if anything is wrong, and works below a
 # directory of its own in $TMPDIR that it removes. SYSLOGD=/path names the program; else it is built.
@@ -653,6 +655,12 @@ section_absent() {
     restart absent
 }
 
+section_connections() {
+    needs python3
+    with_program
+    "$home/tests/faults/connections.py" "$SYSLOGD" "$@"
+}
+
 section_restarts() {
     restart
 }
@@ -663,7 +671,7 @@ section_soak() {
 }
 
 case $section in
-kill-walk | append-walk | power-cut | replay | soak | upgrade | still | absent | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
+kill-walk | append-walk | power-cut | replay | soak | upgrade | still | absent | connections | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
 *)
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 2
