@@ -211,6 +211,10 @@ pub struct Arguments {
     #[arg(long, overrides_with = "forward_local")]
     pub forward_all: bool,
 
+    /// Forward a message also to the host that it came from, which may go on for ever
+    #[arg(long)]
+    pub forward_back: bool,
+
     /// Forward nothing
     #[arg(long)]
     pub no_forward: bool,

@@ -58,11 +58,13 @@ pub enum Loss {
     Policy,
     /// The queue was nearly full, and the process that sent it had sent more than its share.
     Share,
+    /// It came from the host that the forward leads to.
+    Loop,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     /// All of them, with the names that the statistics use.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::Full, "full"),
@@ -74,6 +76,7 @@ impl Loss {
         (Self::Shutdown, "shutdown"),
         (Self::Policy, "policy"),
         (Self::Share, "share"),
+        (Self::Loop, "loop"),
     ];
 
     /// What the operator reads.
@@ -88,6 +91,7 @@ impl Loss {
             Self::Shutdown => "not written before the end",
             Self::Policy => "little space left (keep_free)",
             Self::Share => "queue nearly full, and more than the sender's share",
+            Self::Loop => "came from there",
         }
     }
 }

@@ -186,6 +186,11 @@ impl Framer {
         step
     }
 
+    /// Whether the remainder of an oversize frame is to come, of which no octet stays unread.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping != Skipping::No
+    }
+
     /// What to do with the octets that [`Framer::next`] wanted more after, now that none will come.
     pub fn finish(&mut self, unread: &[u8]) -> Last {
         match std::mem::replace(&mut self.skipping, Skipping::No) {

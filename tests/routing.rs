@@ -37,6 +37,7 @@ fn compile_with(
             escaping: Escaping::None,
         },
         local_only: local_only(rule),
+        remote: None,
     };
     RoutingTable::compile(
         config,

@@ -214,6 +214,7 @@ fn compile(loaded: &Loaded) -> RoutingTable {
             escaping: Escaping::Text(Escape::Octal),
         },
         local_only: false,
+        remote: None,
     };
     let lanes = (0..loaded.config.rules.len()).map(lane).collect();
     RoutingTable::compile(

@@ -55,6 +55,7 @@ impl Pipeline {
                     inbox,
                     template,
                     local_only: false,
+                    remote: None,
                 };
                 (lane, orders)
             })

@@ -20,6 +20,7 @@ pub(crate) fn table(text: &str) -> RoutingTable {
             escaping: Escaping::None,
         },
         local_only: false,
+        remote: None,
     };
     let one_lane = |_| Some(LaneId::from(0));
     RoutingTable::compile(&config, vec![lane], one_lane, Policy::default())

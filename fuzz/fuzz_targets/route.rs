@@ -40,6 +40,7 @@ fuzz_target!(|input: &[u8]| {
             escaping: Escaping::None,
         },
         local_only: rule % 3 == 2,
+        remote: None,
     };
     let table = RoutingTable::compile(
         &config,

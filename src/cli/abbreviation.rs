@@ -76,7 +76,11 @@ mod tests {
             (None, "cont", &["control"]),
             (None, "ver", &["verbose", "version"]),
             (None, "forward", &["forward"]),
-            (None, "forward-", &["forward-all", "forward-local"]),
+            (
+                None,
+                "forward-",
+                &["forward-all", "forward-back", "forward-local"],
+            ),
             (None, "line-s", &[]),
             (None, "Foreg", &[]),
             (None, "", &[]),

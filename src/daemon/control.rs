@@ -11,6 +11,7 @@
 
 mod ask;
 mod request;
+mod take;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -166,8 +167,8 @@ async fn about(stream: &UnixStream, verb: Verb, name: &str, ring: Arc<Ring>) -> 
     let mut text = head(0, "");
     match verb {
         Verb::Read => text.extend(ring.since(ring.oldest()).octets),
-        Verb::Take => text.extend(ring.take()),
-        Verb::Clear => drop(ring.take()),
+        Verb::Take(proof) => return take::take(stream, text, ring, proof).await,
+        Verb::Clear => ring.clear(),
         Verb::Overflowed if ring.usage().overflowed => {
             text = head(1, "");
             text.extend(format!("{name} has overflowed\n").bytes());

@@ -14,6 +14,7 @@ use crate::counters::{Loss, OutputCounters};
 use crate::output::{self, Ended, Sink, Surroundings};
 use crate::report::counted;
 use crate::route::inbox::{self, Change, Inbox, Stopper};
+use crate::route::whereabouts::Whereabouts;
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
 /// Beyond the deadline, for workers that are just finishing.
@@ -33,6 +34,7 @@ pub(super) type Suspended = Vec<(String, Vec<Block>)>;
 struct Running {
     plan: OutputPlan,
     inbox: Inbox,
+    remote: Option<Arc<Whereabouts>>,
     counters: Arc<OutputCounters>,
     worker: JoinHandle<()>,
     ended: Ended,
@@ -107,6 +109,7 @@ impl Outputs {
         let plans: Vec<&OutputPlan> = self.running.iter().map(|running| &running.plan).collect();
         let steps = reconcile(&plans, &plan.outputs);
         self.memory.set_limit(plan.memory);
+        surroundings.listens.store(Arc::new(plan.listens.clone()));
         let mut opened = Vec::new();
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
@@ -169,6 +172,10 @@ impl Outputs {
                 && is_console(&plan.outputs[*output].destination)
                 || plan.forwards_local_only
                     && matches!(plan.outputs[*output].destination, Destination::Forward(_)),
+            remote: self.running[*output]
+                .remote
+                .clone()
+                .filter(|_| !plan.forwards_back),
         };
         let lanes = plan.lanes.iter().map(lane).collect();
         RoutingTable::compile(
@@ -341,11 +348,13 @@ fn open(
     inbox.set_patience(patience(&plan.destination));
     let limits = plan.limits.unwrap_or_default();
     let sink = Sink::open(&plan.destination, &plan.settings, limits, surroundings);
+    let remote = sink.whereabouts();
     let (worker, ended) =
         output::spawn(name, sink, orders, &plan.settings, plan.folding(), before)?;
     Ok(Running {
         plan: plan.clone(),
         inbox,
+        remote,
         counters,
         worker,
         ended,

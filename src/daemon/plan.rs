@@ -34,6 +34,8 @@ pub struct Plan {
     pub lane_of: Vec<Option<usize>>,
     /// Whether messages from the network are kept out of forwards.
     pub forwards_local_only: bool,
+    /// Whether forwards also send to a host what came from it.
+    pub forwards_back: bool,
     /// What queues and unfinished frames may take together, in octets.
     pub memory: usize,
     /// Sentences for the operator.
@@ -83,6 +85,7 @@ impl Plan {
     pub fn new(arguments: &Arguments, config: &Config) -> Result<Self, String> {
         let mut plan = Self {
             forwards_local_only: arguments.forward_local,
+            forwards_back: arguments.forward_back,
             memory: config.settings.memory.unwrap_or(Budget::DEFAULT),
             ..Self::default()
         };

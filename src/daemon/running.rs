@@ -124,6 +124,7 @@ impl Running {
             compressor: Arc::default(),
             families: arguments.families(),
             rings: Rings::default(),
+            listens: Arc::default(),
         });
         let mut outputs = outputs;
         let memory = outputs.memory().clone();

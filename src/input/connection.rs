@@ -24,7 +24,8 @@ use crate::route::lanes::Which;
 /// Octets for each read(2), behind the unfinished frame of the connection.
 const READ: usize = 64 * 1024;
 
-/// How long a frame may take from its first octet to its last.
+/// How long a frame may take from its first octet to its last, without the time in which we do not read
+/// (reliability S4).
 const FRAME_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A connected socket.
@@ -231,6 +232,7 @@ impl Connection {
                 }
                 // Back-pressure: while an output has no room, or those who must go have not gone, the
                 // octets stay with the sender.
+                let from = self.began.map(|_| Instant::now());
                 tokio::select! {
                     () = self.hub.hand_over(Which::Full) => {}
                     _ = stopping.wait_for(|closing| *closing == Closing::Suspend) => continue,
@@ -239,6 +241,9 @@ impl Connection {
                     biased;
                     () = self.ticket.crowded_out() => return End::CrowdedOut,
                     () = self.hub.unfinished.room() => {}
+                }
+                if let (Some(began), Some(from)) = (&mut self.began, from) {
+                    *began += from.elapsed();
                 }
             }
             match self.read_once() {
@@ -276,7 +281,10 @@ impl Connection {
         let cut = self.cut(unread, &mut tally);
         tally.count(&self.listener.counters);
         match cut {
-            Ok(consumed) => {
+            Ok(Cut {
+                consumed,
+                has_ended,
+            }) => {
                 let unfinished = &unread[consumed..];
                 if unfinished.is_empty() {
                     // Ten thousand idle connections must not hold ten thousand buffers.
@@ -287,14 +295,10 @@ impl Connection {
                     self.rest.extend_from_slice(unfinished);
                 }
                 let held = self.rest.capacity() + self.head.capacity();
-                self.ticket.hold(held, consumed > 0);
-                self.began = if unfinished.is_empty() {
-                    None
-                } else if consumed > 0 {
-                    Some(Instant::now())
-                } else {
-                    self.began.or_else(|| Some(Instant::now()))
-                };
+                self.ticket.hold(held, has_ended);
+                let is_within = !unfinished.is_empty() || self.framer.is_skipping();
+                let before = self.began.filter(|_| !has_ended);
+                self.began = is_within.then(|| before.unwrap_or_else(Instant::now));
                 ControlFlow::Continue(Read::Something)
             }
             Err(error) => ControlFlow::Break(End::Broken(error)),
@@ -311,20 +315,26 @@ impl Connection {
         self.socket.try_read(&mut buffer[self.rest.len()..room])
     }
 
-    /// Takes every whole frame; returns how many octets are done with.
-    fn cut(&mut self, unread: &[u8], tally: &mut Tally) -> Result<usize, FrameError> {
+    /// Takes every whole frame.
+    fn cut(&mut self, unread: &[u8], tally: &mut Tally) -> Result<Cut, FrameError> {
         let hub = Rc::clone(&self.hub);
         let mut shard = hub.shard.borrow_mut();
         shard.begin();
-        let mut start = 0;
+        let (mut start, mut has_ended) = (0, false);
         loop {
             let left = &unread[start..];
             match self.framer.next(left) {
-                Step::More => return Ok(start),
+                Step::More => {
+                    return Ok(Cut {
+                        consumed: start,
+                        has_ended,
+                    });
+                }
                 Step::Broken(error) => return Err(error),
                 Step::Frame { octets, consumed } => {
                     self.take(&mut shard, &left[octets], 0, tally);
                     start += consumed;
+                    has_ended = true;
                 }
                 Step::Oversize { head, consumed } => {
                     self.head.clear();
@@ -336,6 +346,7 @@ impl Connection {
                         self.take_head(&mut shard, cut, tally);
                     }
                     start += consumed;
+                    has_ended |= !self.framer.is_skipping();
                 }
             }
         }
@@ -369,6 +380,14 @@ impl Connection {
     }
 }
 
+/// What became of the octets that were unread.
+struct Cut {
+    /// How many are done with.
+    consumed: usize,
+    /// Whether a frame ended among them, so that what is unfinished is another one.
+    has_ended: bool,
+}
+
 /// What one read brought.
 enum Read {
     Something,
@@ -384,3 +403,6 @@ async fn until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

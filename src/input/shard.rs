@@ -272,8 +272,7 @@ impl Shard {
             own_name,
             program: has_tag.then(|| tag(message.msg())).flatten(),
         };
-        let local = !matches!(peer, Peer::Remote(_));
-        let fate = lanes.deliver(&message, scene, local, class, *received, *claim);
+        let fate = lanes.deliver(&message, scene, peer.ip(), class, *received, *claim);
         if fate == Fate::Routed && opened.is_none() {
             *opened = Some(*received);
         }

@@ -204,7 +204,7 @@ struct Connections {
 }
 
 impl Hub {
-    fn new(shard: Shard, gate: Arc<AccessList>, memory: &Budget) -> Self {
+    pub(super) fn new(shard: Shard, gate: Arc<AccessList>, memory: &Budget) -> Self {
         Self {
             shard: RefCell::new(shard),
             buffer: RefCell::new(Vec::new()),

@@ -117,6 +117,8 @@ pub struct Found {
     pub missed: u64,
     /// Behind the last of them.
     pub next: Position,
+    /// How many lines were overwritten until then.
+    pub overwritten: u64,
 }
 
 /// All of a ring, for another process to go on with.
@@ -178,15 +180,24 @@ impl Ring {
         self.lock().since(position)
     }
 
-    /// Empties it, and forgets that it overflowed; returns what was in it.
-    pub fn take(&self) -> Vec<u8> {
+    /// Empties it, and forgets that it overflowed.
+    pub fn clear(&self) {
+        self.forget(&self.since(self.oldest()));
+    }
+
+    /// Forgets what a reader has found, but nothing that came later; and that it overflowed, unless it did
+    /// meanwhile.
+    pub fn forget(&self, found: &Found) {
         let mut state = self.lock();
-        let octets = state.since(state.oldest).octets;
-        state.oldest = state.newest();
-        state.octets.clear();
-        state.lines = 0;
-        state.overflowed = false;
-        octets
+        let octets = found.next.octet.saturating_sub(state.oldest.octet);
+        let octets = usize::try_from(octets)
+            .map_or(state.octets.len(), |octets| octets.min(state.octets.len()));
+        let lines = found.next.line.saturating_sub(state.oldest.line);
+        state.octets.drain(..octets);
+        state.oldest.octet += octets as u64;
+        state.oldest.line += lines;
+        state.lines = state.lines.saturating_sub(lines);
+        state.overflowed &= state.overwritten != found.overwritten;
     }
 
     /// A copy of everything.
@@ -314,6 +325,7 @@ impl State {
             octets,
             missed: self.oldest.line.saturating_sub(position.line),
             next: self.newest(),
+            overwritten: self.overwritten,
         }
     }
 }
@@ -386,7 +398,7 @@ mod tests {
         let found = ring.since(found.next);
         assert_eq!((found.octets, found.missed), (b"e\nf\ng\n".to_vec(), 1));
         assert_eq!(ring.since(found.next).octets, b"");
-        assert_eq!(ring.take(), b"e\nf\ng\n");
+        ring.clear();
         memory.write(&block(&["h\n"]), 0);
         let found = ring.since(found.next);
         assert_eq!((found.octets, found.missed), (b"h\n".to_vec(), 0));
@@ -412,7 +424,7 @@ mod tests {
     enum Step {
         Write(Vec<String>),
         Resize(usize),
-        Take,
+        Take(Vec<String>),
         Read,
     }
 
@@ -420,7 +432,7 @@ mod tests {
         prop_oneof![
             4 => vec("[a-z]{0,9}\n", 1..5).prop_map(Step::Write),
             1 => (10..40_usize).prop_map(Step::Resize),
-            1 => Just(Step::Take),
+            1 => vec("[a-z]{0,9}\n", 0..5).prop_map(Step::Take),
             2 => Just(Step::Read),
         ]
     }
@@ -445,9 +457,24 @@ mod tests {
                         memory.resize(octets);
                         capacity = octets;
                     }
-                    Step::Take => {
-                        let all: String = list.drain(..).collect();
-                        prop_assert_eq!(ring.take(), all.into_bytes());
+                    Step::Take(meanwhile) => {
+                        let found = ring.since(ring.oldest());
+                        let all: String = list.iter().map(String::as_str).collect();
+                        prop_assert_eq!(&found.octets, all.as_bytes());
+                        let taken = written;
+                        let texts: Vec<&str> = meanwhile.iter().map(String::as_str).collect();
+                        memory.write(&block(&texts), 0);
+                        written += meanwhile.len() as u64;
+                        list.extend(meanwhile);
+                        while list.iter().map(String::len).sum::<usize>() > capacity {
+                            list.pop_front();
+                            overwritten += 1;
+                        }
+                        ring.forget(&found);
+                        let later = usize::try_from(written - taken).expect("few");
+                        while list.len() > later {
+                            list.pop_front();
+                        }
                     }
                     Step::Read => {
                         let found = ring.since(position);
@@ -492,7 +519,7 @@ mod tests {
     fn clearing_forgets_the_overflow_and_not_the_count() {
         let ring = Rings::default().open("debug", 2);
         Memory::new(Arc::clone(&ring)).write(&block(&["a\n", "b\n"]), 0);
-        assert_eq!(ring.take(), b"b\n");
+        ring.clear();
         let usage = ring.usage();
         assert_eq!((usage.octets, usage.lines), (0, 0));
         assert_eq!((usage.overwritten, usage.overflowed), (1, false));

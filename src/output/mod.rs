@@ -32,11 +32,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use crate::block::Block;
 use crate::cli::Families;
-use crate::config::{Destination, OutputSettings};
+use crate::config::{Destination, ListenAddress, OutputSettings};
 use crate::counters::Loss;
 use crate::route::inbox::Orders;
+use crate::route::whereabouts::Whereabouts;
 
 /// How far a sink came with a block.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ pub struct Surroundings {
     pub families: Families,
     /// The memory buffers.
     pub rings: memory::Rings,
+    /// Where we listen ourselves, as configured: a forward may lead there.
+    pub listens: Arc<ArcSwap<Vec<ListenAddress>>>,
 }
 
 /// Where records go in the end.
@@ -118,6 +123,7 @@ impl Sink {
                 remote.clone(),
                 limits,
                 surroundings.families,
+                Arc::clone(&surroundings.listens),
             ))),
             Destination::Memory(name) => Self::Memory(memory::Memory::new(
                 surroundings.rings.open(name, settings.capacity),
@@ -152,6 +158,19 @@ impl Sink {
         }
     }
 
+    /// Where it leads, if to another host.
+    pub fn whereabouts(&self) -> Option<Arc<Whereabouts>> {
+        match self {
+            Self::Forward(forward) => Some(forward.whereabouts()),
+            Self::File(_)
+            | Self::Fifo(_)
+            | Self::Command(_)
+            | Self::Terminal(_)
+            | Self::Users(_)
+            | Self::Memory(_) => None,
+        }
+    }
+
     /// Opens again what is not the same any longer (SIGHUP).
     pub fn reopen(&mut self) {
         match self {
@@ -163,7 +182,8 @@ impl Sink {
             Self::Fifo(fifo) => fifo.reopen(),
             Self::Command(command) => command.reopen(),
             Self::Terminal(terminal) => terminal.reopen(),
-            Self::Users(_) | Self::Forward(_) | Self::Memory(_) => {}
+            Self::Forward(forward) => forward.look_around(),
+            Self::Users(_) | Self::Memory(_) => {}
         }
     }
 

@@ -304,11 +304,14 @@ impl Inbox {
     }
 
     /// Counts records that were meant for it and were never made.
-    pub fn refuse(&self, records: u64) {
+    pub fn refuse(&self, records: u64, why: Loss) {
+        if records == 0 {
+            return;
+        }
         let shared = &self.0.0;
         shared.counters.enqueue(records);
-        shared.counters.lose(records, Loss::Share);
-        shared.losses.note(records, Loss::Share);
+        shared.counters.lose(records, why);
+        shared.losses.note(records, why);
     }
 
     /// Asks for a change behind the messages that are queued already.

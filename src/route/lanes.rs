@@ -3,18 +3,29 @@
 //! A block leaves when it is full, when its shard is about to sleep, or when it is [`LATEST`] old while
 //! the shard is busy: an idle system has no added latency, a busy one writes 64 KiB at a time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::filter::{Answers, Scene};
 use super::inbox::{Claim, Inbox};
-use super::{Class, LaneId, RoutingTable};
+use super::{Class, Lane, LaneId, RoutingTable};
 use crate::block::Block;
+use crate::counters::Loss;
 use crate::format::{Formatter, Received, Shown, Template};
 use crate::message::Message;
 
 /// How long a record may stay in an open block while its shard is too busy to sleep.
 pub const LATEST: Duration = Duration::from_millis(10);
+
+/// Records that were meant for a lane and were never made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Withheld {
+    /// Their sender was beyond his share.
+    share: u64,
+    /// They would have gone back to where they came from.
+    back: u64,
+}
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,8 +45,8 @@ pub struct Lanes {
     dirty: Vec<LaneId>,
     picked: Vec<LaneId>,
     answers: Answers,
-    /// For each lane, the records that were refused since the last hand-over.
-    refused: Vec<u64>,
+    /// For each lane, the records that were never made, since the last hand-over.
+    withheld: Vec<Withheld>,
     formatter: Formatter,
 }
 
@@ -43,7 +54,7 @@ impl Lanes {
     /// Empty blocks for the lanes of `table`.
     pub fn new(table: Arc<RoutingTable>) -> Self {
         let open = table.lanes().iter().map(|_| Block::default()).collect();
-        let refused = vec![0; table.lanes().len()];
+        let withheld = vec![Withheld::default(); table.lanes().len()];
         let (dirty, picked) = (Vec::new(), Vec::new());
         let answers = table.answers();
         Self {
@@ -52,7 +63,7 @@ impl Lanes {
             dirty,
             picked,
             answers,
-            refused,
+            withheld,
             formatter: Formatter::default(),
         }
     }
@@ -75,12 +86,13 @@ impl Lanes {
     /// Routes one message and formats it into the open block of each lane that takes it.
     ///
     /// A line is rendered once for each format; further lanes of the same format get a copy. Outputs
-    /// that are behind refuse it if that is all its sender can claim.
+    /// that are behind refuse it if that is all its sender can claim. `from` is its sender on the network,
+    /// to whom it does not go back.
     pub fn deliver(
         &mut self,
         message: &Message<'_>,
         scene: Scene<'_>,
-        local: bool,
+        from: Option<IpAddr>,
         class: Class,
         received: Received,
         claim: Claim,
@@ -91,15 +103,20 @@ impl Lanes {
             dirty,
             picked,
             answers,
-            refused,
+            withheld,
             formatter,
         } = self;
         picked.clear();
         let mut fate = Fate::Unmatched;
-        table.route(answers, message, scene, local, class, |lane| {
+        table.route(answers, message, scene, from.is_none(), class, |lane| {
             fate = Fate::Routed;
-            if table.lanes()[lane.index()].inbox.refuses(claim) {
-                refused[lane.index()] += 1;
+            let Lane { inbox, remote, .. } = &table.lanes()[lane.index()];
+            if inbox.refuses(claim) {
+                withheld[lane.index()].share += 1;
+            } else if let (Some(from), Some(remote)) = (from, remote)
+                && remote.includes(from)
+            {
+                withheld[lane.index()].back += 1;
             } else {
                 picked.push(lane);
             }
@@ -150,13 +167,14 @@ impl Lanes {
             table,
             open,
             dirty,
-            refused,
+            withheld,
             ..
         } = self;
         if which == Which::All {
-            let lanes = table.lanes().iter().zip(refused.iter_mut());
-            for (lane, refused) in lanes.filter(|(_, refused)| **refused > 0) {
-                lane.inbox.refuse(std::mem::take(refused));
+            for (lane, withheld) in table.lanes().iter().zip(withheld.iter_mut()) {
+                let Withheld { share, back } = std::mem::take(withheld);
+                lane.inbox.refuse(share, Loss::Share);
+                lane.inbox.refuse(back, Loss::Loop);
             }
         }
         dirty.retain(|lane| {

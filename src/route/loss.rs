@@ -5,7 +5,9 @@
 //! in the output itself    a line where they are missing, as soon as it takes lines again ([`Gap`])
 //! ```
 //!
-//! Either counts each lost message once.
+//! Either counts each lost message once. What came from where a forward leads is missing there to nobody, and
+//! each line about it would be the next such message for the other side: it is told when it begins, and then
+//! each time when it is twice as much.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -100,6 +102,14 @@ pub(super) struct LossLog {
 struct State {
     losing: Option<Losing>,
     gap: Option<Gap>,
+    returns: Returns,
+}
+
+/// Messages that came from where the output leads.
+#[derive(Debug, Default)]
+struct Returns {
+    in_all: u64,
+    told: Option<(u64, Instant)>,
 }
 
 #[derive(Debug)]
@@ -125,6 +135,10 @@ impl LossLog {
     /// Notes `count` lost messages.
     pub(super) fn note(&self, count: u64, why: Loss) {
         if count == 0 {
+            return;
+        }
+        if why == Loss::Loop {
+            self.note_returns(count);
             return;
         }
         // What the end of the daemon loses nobody can be told here.
@@ -164,6 +178,26 @@ impl LossLog {
             );
             losing.untold = 0;
             losing.told = now;
+        }
+    }
+
+    /// Notes messages that came from where the output leads.
+    fn note_returns(&self, count: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let returns = &mut state.returns;
+        returns.in_all += count;
+        let in_all = returns.in_all;
+        let is_news = returns
+            .told
+            .is_none_or(|(told, at)| in_all >= told.saturating_mul(2) && at.elapsed() >= INTERVAL);
+        if is_news {
+            returns.told = Some((in_all, Instant::now()));
+            drop(state);
+            let (name, dropped) = (&self.name, counted(in_all, "message"));
+            let why = Loss::Loop.sentence();
+            tracing::warn!(
+                "dropped {dropped} for {name}: {why}; more are counted, and --forward-back sends them"
+            );
         }
     }
 
@@ -246,6 +280,19 @@ mod tests {
             gap.ends_with(": queue full (4), no space left (3)"),
             "{gap}"
         );
+    }
+
+    #[test]
+    fn f45_what_came_from_there_is_missing_there_to_nobody() {
+        let log = LossLog::new("x".to_owned());
+        for _ in 0..3 {
+            log.note(5, Loss::Loop);
+        }
+        assert!(!log.has_gap(), "the line would be the next that goes round");
+        assert_eq!(log.over_at(), None, "and so would that of its end");
+        let returns = &log.state.lock().expect("nobody panicked").returns;
+        assert_eq!(returns.in_all, 15);
+        assert_eq!(returns.told.map(|(told, _)| told), Some(5), "told once");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod inbox;
 mod index;
 pub mod lanes;
 pub mod loss;
+pub mod whereabouts;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::pri::{Facility, Pri, Severity};
 use filter::{Answers, Filter, Filters, Scene, Shared};
 use inbox::Inbox;
 use index::{Index, Search, Wanted};
+use whereabouts::Whereabouts;
 
 /// A lane: an output in one format. The index into [`RoutingTable::lanes`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -44,6 +46,8 @@ pub struct Lane {
     /// Whether messages from the network are kept away from it (users and terminals, unless
     /// `allow_net_console yes`).
     pub local_only: bool,
+    /// Where it leads, if what came from there is not to go back.
+    pub remote: Option<Arc<Whereabouts>>,
 }
 
 /// Which class of message is routed.
@@ -270,6 +274,7 @@ mod tests {
                 escaping: Escaping::Text(Escape::Octal),
             },
             local_only: rule.destination == config::Destination::Everyone,
+            remote: None,
         };
         let lanes = loaded.config.rules.iter().map(lane).collect();
         let lane_of = |rule| Some(LaneId::from(rule));
@@ -307,6 +312,7 @@ mod tests {
                 escaping: Escaping::Text(Escape::Octal),
             },
             local_only: false,
+            remote: None,
         };
         let lanes = vec![lane(&busy), lane(&calm)];
         let lane_of = |rule| Some(LaneId::from(rule));

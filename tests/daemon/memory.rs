@@ -366,6 +366,62 @@ fn clients_that_say_nothing_or_read_nothing_hold_up_nobody() {
 }
 
 #[test]
+fn a_buffer_is_taken_by_a_client_that_has_all_of_it_and_by_no_other() {
+    let daemon = setup("user.*\t:256:debug\n").start();
+    let setup = daemon.setup();
+    let long = "x".repeat(4000);
+    for number in 0..60 {
+        daemon.unix(format!("<13>app: {number} {long}"));
+    }
+    daemon.unix("<13>app: the last");
+    wait_for_last(setup, "debug", "the last");
+    let all = |answer: &str| answer.lines().count() == 62;
+    for request in ["take debug\n", "take debug confirm\n"] {
+        // It dies within the answer, which is longer than any socket holds.
+        let mut client = connect(setup);
+        client
+            .write_all(request.as_bytes())
+            .expect("it takes a line");
+        client.read_exact(&mut [0; 1000]).expect("an answer");
+        drop(client);
+        assert_eq!(read(setup, "debug").len(), 61, "{request}");
+    }
+    // It has read everything, and dies before it says so.
+    let mut client = connect(setup);
+    client
+        .write_all(b"take debug confirm\n")
+        .expect("it takes a line");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(all(&answer), "{}", answer.len());
+    drop(client);
+    assert_eq!(read(setup, "debug").len(), 61);
+    // It cannot print what it has read.
+    let full = fs::File::options().write(true).open("/dev/full");
+    let mut command = syslogd();
+    command.arg(setup.placed("--control={dir}/control"));
+    let command = command.args(["--ask", "take", "debug"]);
+    let answer = run(command.stdout(full.expect("a device")));
+    assert_eq!(answer.0, Some(74), "{answer:?}");
+    assert_eq!(read(setup, "debug").len(), 61);
+
+    // What comes meanwhile stays.
+    let mut client = connect(setup);
+    client.write_all(b"take debug\n").expect("it takes a line");
+    let mut client = BufReader::new(client);
+    client.read_line(&mut String::new()).expect("an answer");
+    daemon.unix("<13>app: meanwhile");
+    wait_for_last(setup, "debug", "meanwhile");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert_eq!(answer.lines().count(), 61);
+    let left = read(setup, "debug");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].ends_with("app: meanwhile"), "{left:?}");
+    daemon.finish();
+}
+
+#[test]
 fn one_client_too_many_hears_so_at_once_and_is_served_when_another_goes() {
     let daemon = setup("user.*\t:64:debug\n").start();
     let followers: Vec<UnixStream> = (0..16)

@@ -12,9 +12,11 @@
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
 #     tests/faults/long.sh absent            SIGTERM while 500000 messages wait for a remote that is absent (F30)
 #     tests/faults/long.sh kills             20 times kill -9 and start: paced, unpaced, to a synced file (F36)
+#     tests/faults/long.sh connections [N]   10000 connections: idle, an octet each, a storm, N messages over all (F23)
 #     tests/faults/long.sh restarts          SIGHUP, SIGTERM and start, kill -9 and start, upgrades under load
 #
-# The last six are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
+# connections is tests/faults/connections.py; the others from upgrade on are tests/faults/restart.py, which measures
+# rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
 #
 # Each section prints a table with a line for each fault, ends with 1 if anything is wrong, and works below a
 # directory of its own in $TMPDIR that it removes. SYSLOGD=/path names the program; else it is built.
@@ -659,6 +661,12 @@ section_absent() {
     restart absent
 }
 
+section_connections() {
+    needs python3
+    with_program
+    "$home/tests/faults/connections.py" "$SYSLOGD" "$@"
+}
+
 section_restarts() {
     restart
 }
@@ -668,7 +676,9 @@ section_kills() {
 }
 
 case $section in
-kill-walk | append-walk | power-cut | replay | soak | upgrade | hang | still | absent | kills | restarts) "section_$(echo "$section" | tr - _)" "$@" ;;
+kill-walk | append-walk | power-cut | replay | soak | upgrade | hang | still | absent | kills | connections | restarts)
+    "section_$(echo "$section" | tr - _)" "$@"
+    ;;
 *)
     sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
     exit 2

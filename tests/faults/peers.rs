@@ -77,6 +77,32 @@ fn f23_a_storm_of_connections_is_served() {
 }
 
 #[test]
+fn f23_one_address_has_512_connections_and_the_next_are_closed_and_told() {
+    let daemon = Daemon::start("user.*\t{dir}/log\n");
+    let mut streams: Vec<_> = (0..520).map(|_| daemon.tcp()).collect();
+    for stream in &mut streams[512..] {
+        let end = stream.read(&mut [0]);
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    }
+    let told = daemon.stderr().wait_for("too many connections from there");
+    assert!(
+        told.contains("closed the connection of 127.0.0.1:"),
+        "{told}"
+    );
+    for number in [0, 511] {
+        let line = format!("<13>app: number {number}.\n");
+        streams[number]
+            .write_all(line.as_bytes())
+            .expect("it stays");
+        daemon.file("log").wait_for(&format!("number {number}."));
+    }
+    drop(streams);
+    daemon.tcp_stream("<13>app: the next one\n");
+    daemon.file("log").wait_for("the next one");
+    daemon.finish();
+}
+
+#[test]
 fn f19_a_terminal_that_hangs_up_stops_nobody() {
     let pty = openpty(None, None).expect("a terminal");
     let path = ttyname(&pty.slave).expect("it has a name");

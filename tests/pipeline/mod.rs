@@ -137,6 +137,7 @@ fn table(inbox: inbox::Inbox, hostname: &str) -> RoutingTable {
         inbox,
         template,
         local_only: false,
+        remote: None,
     };
     let policy = Policy {
         hostname: hostname.into(),

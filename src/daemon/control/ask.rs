@@ -1,15 +1,22 @@
 //! The one who asks: `syslogd --ask read debug`, and syslogc(8).
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
+use nix::poll::{PollFd, PollFlags, poll};
+
 use super::super::StartError;
+use super::take::TAKEN;
 use crate::report::reason;
 
 /// The first line of an answer is not longer.
 const LONGEST_HEAD: u64 = 4096;
+
+/// How long the daemon may take to forget what was taken, in milliseconds.
+const CLOSED_WITHIN: u16 = 10_000;
 
 /// From sysexits(3).
 const EX_UNAVAILABLE: u8 = 69;
@@ -32,8 +39,10 @@ pub(in crate::daemon) fn ask(socket: &Path, words: &[String]) -> Result<ExitCode
         )
     };
     let mut stream = UnixStream::connect(socket).map_err(unreachable)?;
-    let sent = stream.write_all(format!("{}\n", words.join(" ")).as_bytes());
-    let mut answer = BufReader::new(stream);
+    let takes = words.first().is_some_and(|verb| verb == "take");
+    let confirm = if takes { " confirm" } else { "" };
+    let sent = stream.write_all(format!("{}{confirm}\n", words.join(" ")).as_bytes());
+    let mut answer = BufReader::new(&stream);
     let mut head = String::new();
     let received = answer.by_ref().take(LONGEST_HEAD).read_line(&mut head);
     match received {
@@ -59,7 +68,27 @@ pub(in crate::daemon) fn ask(socket: &Path, words: &[String]) -> Result<ExitCode
                 format!("cannot print all of the answer: {reason}"),
             ))
         }
+        // What was printed is forgotten only now: whoever is killed before has taken nothing.
+        Ok(()) if takes => match (&stream).write_all(TAKEN) {
+            Ok(()) => {
+                until_closed(&stream);
+                Ok(ExitCode::from(status))
+            }
+            Err(error) => Err(refused(
+                EX_IOERR,
+                format!("the daemon keeps what it has shown: {}", reason(&error)),
+            )),
+        },
         Ok(()) | Err(_) => Ok(ExitCode::from(status)),
+    }
+}
+
+/// Waits until the daemon has done what it was told: whoever asks next must not find what was taken.
+fn until_closed(stream: &UnixStream) {
+    let mut closed = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    // A daemon that does not come to it has the word, and will.
+    if let Err(errno) = poll(&mut closed, CLOSED_WITHIN) {
+        tracing::debug!("poll was interrupted: {errno}");
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! list
-//! read NAME    take NAME    clear NAME    follow NAME    overflowed NAME
+//! read NAME    take NAME [confirm]    clear NAME    follow NAME    overflowed NAME
 //! ```
+
+use super::take::Proof;
 
 /// A request has at most so many octets, its line feed included.
 pub(super) const LONGEST: usize = 1024;
@@ -22,8 +24,8 @@ pub(super) enum Request {
 pub(super) enum Verb {
     /// Show what is in it.
     Read,
-    /// Show it, and empty it.
-    Take,
+    /// Show it, and forget what was shown.
+    Take(Proof),
     /// Empty it.
     Clear,
     /// Show what is in it and what comes.
@@ -34,7 +36,7 @@ pub(super) enum Verb {
 
 const VERBS: [(&str, Verb); 5] = [
     ("read", Verb::Read),
-    ("take", Verb::Take),
+    ("take", Verb::Take(Proof::Read)),
     ("clear", Verb::Clear),
     ("follow", Verb::Follow),
     ("overflowed", Verb::Overflowed),
@@ -59,6 +61,12 @@ impl Request {
             [word, name] if name.bytes().all(|octet| octet.is_ascii_alphanumeric()) => verb(word)
                 .map(|(_, verb)| Self::Ring(*verb, (*name).to_owned()))
                 .ok_or_else(|| unknown(word)),
+            ["take", name, "confirm"]
+                if name.bytes().all(|octet| octet.is_ascii_alphanumeric()) =>
+            {
+                let verb = Verb::Take(Proof::Confirmed);
+                Ok(Self::Ring(verb, (*name).to_owned()))
+            }
             [word, _] if verb(word).is_some() => {
                 let sentence = "the name of a memory buffer has letters and digits only";
                 Err(sentence.to_owned())
@@ -86,7 +94,14 @@ mod tests {
         for (line, want) in [
             ("list\n", Request::List),
             ("read debug\n", Request::Ring(Verb::Read, "debug".into())),
-            ("take a1\r\n", Request::Ring(Verb::Take, "a1".into())),
+            (
+                "take a1\r\n",
+                Request::Ring(Verb::Take(Proof::Read), "a1".into()),
+            ),
+            (
+                "take a1 confirm\n",
+                Request::Ring(Verb::Take(Proof::Confirmed), "a1".into()),
+            ),
             (" clear  x \n", Request::Ring(Verb::Clear, "x".into())),
             ("follow 9\n", Request::Ring(Verb::Follow, "9".into())),
             (
@@ -107,6 +122,8 @@ mod tests {
             b"list all\n",
             b"read\n",
             b"read a b\n",
+            b"read a confirm\n",
+            b"take ../x confirm\n",
             b"read ../x\n",
             b"READ debug\n",
             b"\x1b[2J\x07 \xff\n",

@@ -59,6 +59,13 @@ impl Datagrams {
         (sent, Ok(()))
     }
 
+    /// The next datagram asks for the address first.
+    pub(super) fn resolve_again(&mut self) {
+        if let Some(connected) = &mut self.socket {
+            connected.resolve_again = Instant::now();
+        }
+    }
+
     pub(super) fn close(&mut self) {
         self.socket = None;
     }

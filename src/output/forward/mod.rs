@@ -15,17 +15,19 @@ mod stream;
 mod target;
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::datagram::Datagrams;
 use self::stream::Stream;
-use self::target::Target;
+use self::target::{Listens, Target};
 use crate::block::Block;
 use crate::cli::Families;
 use crate::config::{Remote, Transport};
 use crate::counters::Loss;
 use crate::output::{Stop, Written};
 use crate::report::reason;
+use crate::route::whereabouts::Whereabouts;
 
 /// How datagrams are sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,17 +94,32 @@ enum Failure {
 }
 
 impl Forward {
-    /// A forward to `remote`; nothing is resolved or opened until the first record.
-    pub fn new(remote: Remote, limits: Limits, families: Families) -> Self {
+    /// A forward to `remote`; nothing is resolved or opened until the first record. We listen at `listens`
+    /// ourselves.
+    pub fn new(remote: Remote, limits: Limits, families: Families, listens: Listens) -> Self {
         let link = match remote.transport {
             Transport::Udp => Link::Datagrams(Datagrams::new(limits)),
             Transport::TcpOctetCounting => Link::Stream(Stream::new(stream::Framing::Counted)),
             Transport::TcpLines => Link::Stream(Stream::new(stream::Framing::Lines)),
         };
         Self {
-            target: Target::new(remote, families),
+            target: Target::new(remote, families, listens),
             backoff: Backoff::default(),
             link,
+        }
+    }
+
+    /// Where it leads, as far as that is known.
+    pub fn whereabouts(&self) -> Arc<Whereabouts> {
+        Arc::clone(self.target.whereabouts())
+    }
+
+    /// Finds out again where it leads, and whether to ourselves (SIGHUP). A connection stays.
+    pub fn look_around(&mut self) {
+        self.target.publish();
+        match &mut self.link {
+            Link::Datagrams(datagrams) => datagrams.resolve_again(),
+            Link::Stream(_) => {}
         }
     }
 

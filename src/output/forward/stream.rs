@@ -330,3 +330,29 @@ fn prepare(connection: &TcpStream) -> io::Result<()> {
     setsockopt(connection, sockopt::TcpUserTimeout, &30_000)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    #[test]
+    fn s11_a_peer_that_is_gone_without_a_word_is_noticed_within_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let connection = TcpStream::connect(address).expect("it listens");
+        prepare(&connection).expect("a socket");
+        let idle = getsockopt(&connection, sockopt::TcpKeepIdle).expect("known");
+        let interval = getsockopt(&connection, sockopt::TcpKeepInterval).expect("known");
+        let count = getsockopt(&connection, sockopt::TcpKeepCount).expect("known");
+        let timeout = getsockopt(&connection, sockopt::TcpUserTimeout).expect("known");
+        assert!(getsockopt(&connection, sockopt::KeepAlive).expect("known"));
+        assert_eq!((idle, idle + interval * count), (30, 60), "seconds");
+        assert_eq!(timeout, 30_000, "milliseconds");
+        assert!(connection.nodelay().expect("known"));
+        assert_eq!(connection.write_timeout().expect("known"), Some(STALL));
+    }
+}

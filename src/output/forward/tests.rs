@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::datagram::cut;
@@ -35,7 +36,7 @@ fn forward(to: SocketAddr, transport: Transport) -> Forward {
         version: None,
         multicast: Multicast::default(),
     };
-    Forward::new(remote, Limits::default(), Families::Both)
+    Forward::new(remote, Limits::default(), Families::Both, Arc::default())
 }
 
 fn listener(ip: IpAddr) -> (TcpListener, SocketAddr) {
@@ -209,7 +210,7 @@ fn an_unknown_name_is_unresolved() {
             version: None,
             multicast: Multicast::default(),
         };
-        let mut forward = Forward::new(remote, Limits::default(), Families::Both);
+        let mut forward = Forward::new(remote, Limits::default(), Families::Both, Arc::default());
         let written = forward.write(&block(&[b"a"]), 0);
         let Some(Stop::Retry { loss, sentence, .. }) = written.stopped else {
             panic!("{written:?}");
@@ -231,7 +232,7 @@ fn a_family_that_the_operator_excluded_is_not_used() {
         version: None,
         multicast: Multicast::default(),
     };
-    let mut forward = Forward::new(remote, Limits::default(), Families::Ipv6);
+    let mut forward = Forward::new(remote, Limits::default(), Families::Ipv6, Arc::default());
     let written = forward.write(&block(&[b"a"]), 0);
     assert!(
         matches!(

@@ -53,6 +53,7 @@ fn parts_of(
         rings: crate::output::memory::Rings::default(),
         compressor: Arc::clone(compressor),
         families: crate::cli::Families::Both,
+        listens: Arc::default(),
     };
     let sink = Sink::open(destination, settings, Limits::default(), &surroundings);
     let worker = Worker::new(name, sink, orders, settings, folding);
