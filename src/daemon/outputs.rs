@@ -425,6 +425,7 @@ mod tests {
             plan,
             inbox,
             counters,
+            remote: None,
             worker,
             ended: Ended::default(),
         });

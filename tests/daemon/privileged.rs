@@ -220,5 +220,5 @@ fn what_is_mounted_below_the_directory_of_a_test_survives_it() {
     assert!(!below.exists());
     assert!(host.path("file").exists());
     let glass = fs::write("/etc/syslogd-test", "").expect_err("the system's files are not ours");
-    assert_eq!(glass.raw_os_error(), Some(nix::libc::EROFS));
+    assert_eq!(glass.raw_os_error(), Some(libc::EROFS));
 }

@@ -39,7 +39,7 @@ impl Drop for Setup {
 }
 
 impl Setup {
-    /// What is mounted below the directory (proc_pid_mountinfo(5)), the first mounted first.
+    /// What is mounted below the directory (`proc_pid_mountinfo(5)`), the first mounted first.
     fn mounts(&self) -> Vec<String> {
         // Its name is as good as none other's, however its parent is called there.
         let name = self.directory.path().file_name();
