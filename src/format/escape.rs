@@ -330,12 +330,12 @@ fn character(a: u8, b: u8, c: u8, d: u8) -> u8 {
     let least = |octet: u8, least: u8| octet.saturating_sub(least - 0x80);
     let (three, four) = (least(a, 0xe0), least(a, 0xf0));
     let (late, middle) = (from(b, 0xa0), from(b, 0x90));
-    // To subtract such a mask is to add one: C2 counts as C3 if A0 follows, and F4 as F5 if 90 does.
-    let begins = least(a.wrapping_sub(late), 0xc3);
+    // C2 counts as C3 if A0 follows, and F4 as F5 if 90 does. FF must not become 0, and is no F4.
+    let begins = least(a.saturating_add(late & 1), 0xc3);
     let bad = breaks(b)
         | three & breaks(c)
         | four & breaks(d)
-        | least(a.wrapping_sub(middle), 0xf5)
+        | least(a.saturating_add(middle & 1), 0xf5)
         | same(a, 0xe0) & !late
         | same(a, 0xed) & late
         | same(a, 0xf0) & !middle;
