@@ -93,6 +93,21 @@ fn frame(cases: &Cases) {
             });
         });
     }
+    // What a read of nothing but line ends costs, for each of as many messages as it could have been.
+    for (name, end) in [("frame_nul", "\0"), ("frame_crlf", "\r\n")] {
+        let read = end.repeat(count_of(octets, end)).into_bytes();
+        let mut framer = framer();
+        cases.case(name, BATCH, || {
+            for_each_frame(&mut framer, black_box(&read), |frame| {
+                black_box(frame);
+            });
+        });
+    }
+}
+
+/// How many of these line ends are as long as a batch of this message.
+fn count_of(octets: &[u8], end: &str) -> usize {
+    octets.len() * BATCH / end.len()
 }
 
 fn route(cases: &Cases) {

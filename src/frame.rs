@@ -298,10 +298,12 @@ impl Framer {
             return self.oversize_line();
         }
         if text.iter().all(|octet| matches!(octet, 0 | b'\r')) {
-            // RFC 6587 3.4.2 knows no empty message; after a count a lone LF is a common slip.
+            // RFC 6587 3.4.2 knows no empty message; after a count a lone LF is a common slip. Where one is
+            // there are often more, and a step for each would cost more than a whole line.
             self.before = Before::Line;
+            let more = empty_lines(unread.get(consumed..).unwrap_or_default());
             return Step::Skip {
-                consumed,
+                consumed: consumed.saturating_add(more),
                 cut: None,
             };
         }
@@ -360,6 +362,17 @@ impl Framer {
             }
         }
     }
+}
+
+/// How many octets of empty lines are at the front.
+fn empty_lines(octets: &[u8]) -> usize {
+    let text = octets
+        .iter()
+        .position(|octet| !matches!(octet, 0 | b'\n' | b'\r'));
+    let blank = octets.get(..text.unwrap_or(octets.len()));
+    // A CR at the end may belong to a text.
+    let last = blank.and_then(|blank| blank.iter().rposition(|octet| *octet != b'\r'));
+    last.map_or(0, |last| last.saturating_add(1))
 }
 
 /// Where a line ends: at LF, or at NUL as some senders have it (RFC 6587 3.4.2).

@@ -128,6 +128,7 @@ pub(crate) fn hostile() -> Vec<Sample> {
         ("stamp_fraction", "<13>1 2003-10-11T22:14:15.", b"0"),
         ("stamp_spaces", "<13>Oct 11 22:14:15", b" "),
         ("stamp_again", "<13>", b"Oct 11 22:14:15 "),
+        ("stamp_word", "<13>2003-", b"x"),
         ("host_long", "<13>Oct 11 22:14:15 ", b"h"),
         ("host_colons", "<13>Oct 11 22:14:15 ", b":"),
         ("host_words", "<13>Oct 11 22:14:15 ", b"h "),

@@ -10,8 +10,15 @@ pub(crate) fn framer() -> Framer {
 
 /// Cuts whole frames off `unread` until it is empty.
 pub(crate) fn for_each_frame(framer: &mut Framer, mut unread: &[u8], mut take: impl FnMut(&[u8])) {
-    while let Step::Frame { octets, consumed } = framer.next(unread) {
-        take(&unread[octets]);
+    loop {
+        let consumed = match framer.next(unread) {
+            Step::Frame { octets, consumed } => {
+                take(&unread[octets]);
+                consumed
+            }
+            Step::Skip { consumed, .. } => consumed,
+            Step::More | Step::Oversize { .. } | Step::Broken(_) => break,
+        };
         unread = &unread[consumed..];
     }
     assert!(unread.is_empty(), "a frame is not whole");

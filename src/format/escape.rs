@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! order 12 paid, 213 ms, thank you       plain: copied, 32 octets looked at in one go
-//! caf e2 80 ae c3 a9 1b 5b 32 4a ff      a stretch of 64: first which octets are shown, then all are written
-//!  1  1  1  0  0  0  1  1  0  1 …         without a branch for any of them, so that nothing makes it slow
+//! caf e2 80 ae c3 a9 1b 5b 32 4a ff      a stretch of 64: which octets are hidden, then how each is written,
+//!  0  1  1  1  0  0  1  0  0  0  1       without a branch for any of them, so that nothing makes it slow
 //! ```
 
 use bytes::BytesMut;
@@ -37,69 +37,44 @@ const REACH: usize = 3;
 /// A stretch, and what stands behind it; spaces after the end of all.
 type Window = [u8; STRETCH + REACH];
 
-/// Which octets of a stretch are shown as they are: see [`mask`].
-type Shown = [u8; STRETCH];
+/// For each octet of a stretch [`mask`] of whether it is hidden.
+type Hidden = [u8; STRETCH];
 
 /// Appends `octets`, escaped.
-pub(super) fn push_escaped(out: &mut BytesMut, mut octets: &[u8], escape: Escape) {
+pub(super) fn push_escaped(out: &mut BytesMut, octets: &[u8], escape: Escape) {
+    match escape {
+        Escape::Octal => push_text::<0>(out, octets, octal),
+        Escape::Caret => push_text::<0>(out, octets, caret),
+        Escape::Hex => push_text::<0>(out, octets, hex),
+        Escape::Lossless => push_text::<b'#'>(out, octets, octal),
+    }
+}
+
+/// [`push_escaped`], where `ALSO` is hidden too, and `form` says what is written for an octet.
+fn push_text<const ALSO: u8>(
+    out: &mut BytesMut,
+    mut octets: &[u8],
+    form: impl Fn(u8) -> Form + Copy,
+) {
     loop {
-        let (shown, after) = octets.split_at(plain_prefix(octets, escape));
+        let (shown, after) = octets.split_at(plain_prefix::<ALSO>(octets));
         out.extend_from_slice(shown);
         if after.is_empty() {
             return;
         }
-        octets = push_odd(out, after, escape);
+        octets = push_odd::<ALSO>(out, after, form);
     }
 }
 
 /// Appends the stretches up to the next one of printable ASCII, escaped; returns what follows.
-fn push_odd<'a>(out: &mut BytesMut, octets: &'a [u8], escape: Escape) -> &'a [u8] {
-    let mut characters = [0; REACH + STRETCH];
-    push_stretches(out, octets, Style::of(escape), |window| {
-        let mut shown = [0; STRETCH];
-        for (shown, octet) in shown.iter_mut().zip(window) {
-            *shown = mask(!is_odd(*octet, escape));
-        }
-        if window.is_ascii() {
-            characters[STRETCH..].fill(0);
-            return (shown, all(&shown));
-        }
-        find_characters(window, &mut characters);
-        for (at, shown) in shown.iter_mut().enumerate() {
-            let belongs = (characters[at] & 8)
-                | (characters[at + 1] & 4)
-                | (characters[at + 2] & 2)
-                | (characters[at + 3] & 1);
-            *shown |= mask(belongs != 0);
-        }
-        (shown, false)
-    })
-}
-
-/// Appends `octets` with LF and NUL escaped, which line framing could not carry.
-pub(super) fn push_line_safe(out: &mut BytesMut, mut octets: &[u8]) {
-    while let Some(at) = memchr::memchr2(b'\n', 0, octets) {
-        let (head, rest) = octets.split_at(at);
-        out.extend_from_slice(head);
-        // Where one is there are often more: a search for each would cost more than a look at each octet.
-        octets = push_stretches(out, rest, &OCTAL, |window| {
-            let mut shown = [0; STRETCH];
-            for (shown, octet) in shown.iter_mut().zip(window) {
-                *shown = mask(!matches!(*octet, b'\n' | 0));
-            }
-            (shown, all(&shown))
-        });
-    }
-    out.extend_from_slice(octets);
-}
-
-/// Appends one stretch after another, up to one that `look` calls plain; returns what follows that.
-fn push_stretches<'a>(
+#[inline(never)]
+fn push_odd<'a, const ALSO: u8>(
     out: &mut BytesMut,
     octets: &'a [u8],
-    style: &Style,
-    mut look: impl FnMut(&Window) -> (Shown, bool),
+    form: impl Fn(u8) -> Form + Copy,
 ) -> &'a [u8] {
+    let mut characters = [0; REACH + STRETCH];
+    let mut room = [0; ROOM];
     let mut rest = octets;
     while !rest.is_empty() {
         let (stretch, after) = rest.split_at(rest.len().min(STRETCH));
@@ -110,20 +85,25 @@ fn push_stretches<'a>(
             end[..rest.len()].copy_from_slice(rest);
             &end
         };
-        let (shown, plain) = look(window);
         rest = after;
-        if all(&shown) {
-            out.extend_from_slice(stretch);
-        } else if let Ok(stretch) = stretch.try_into()
-            && style.is_even
-            && !any(&shown)
-        {
-            style.push_hidden(out, stretch);
-        } else {
-            style.push_mixed(out, stretch, &shown);
+        let mut hidden = [0; STRETCH];
+        for (hidden, octet) in hidden.iter_mut().zip(window) {
+            *hidden = mask(is_odd::<ALSO>(*octet));
         }
-        if plain {
+        let is_ascii = window.is_ascii();
+        if is_ascii {
+            characters[STRETCH..].fill(0);
+        } else {
+            find_characters(window, &mut characters);
+            show_characters(&characters, &mut hidden);
+        }
+        if hidden != [0; STRETCH] {
+            push_forms(out, window, &hidden, stretch.len(), &mut room, form);
+        } else if is_ascii {
+            out.extend_from_slice(stretch);
             break;
+        } else {
+            out.extend_from_slice(stretch);
         }
     }
     rest
@@ -135,28 +115,9 @@ fn mask(is_so: bool) -> u8 {
     u8::from(is_so).wrapping_neg()
 }
 
-fn all(shown: &Shown) -> bool {
-    words(shown).fold(u64::MAX, |all, word| all & word) == u64::MAX
-}
+/// What is written for an octet that is hidden, and how many of these octets count.
+type Form = ([u8; 4], Length);
 
-fn any(shown: &Shown) -> bool {
-    words(shown).fold(0, |any, word| any | word) != 0
-}
-
-fn words(shown: &Shown) -> impl Iterator<Item = u64> {
-    let (words, _) = shown.as_chunks();
-    words.iter().map(|word| u64::from_le_bytes(*word))
-}
-
-/// How octets are written: those that are shown behind those that are not.
-struct Style {
-    forms: [[u8; 4]; 512],
-    lengths: [Length; 512],
-    /// Whether all that is hidden takes four octets.
-    is_even: bool,
-}
-
-/// How many octets of a form count.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Length {
@@ -165,104 +126,149 @@ enum Length {
     Four = 4,
 }
 
-static OCTAL: Style = Style::new(Escape::Octal);
-static CARET: Style = Style::new(Escape::Caret);
-static HEX: Style = Style::new(Escape::Hex);
+#[inline]
+fn octal(octet: u8) -> Form {
+    let [a, b, c] = [octet >> 6, (octet >> 3) & 7, octet & 7];
+    ([b'#', b'0' + a, b'0' + b, b'0' + c], Length::Four)
+}
 
-impl Style {
-    fn of(escape: Escape) -> &'static Self {
-        match escape {
-            Escape::Octal | Escape::Lossless => &OCTAL,
-            Escape::Caret => &CARET,
-            Escape::Hex => &HEX,
-        }
-    }
-
-    const fn new(escape: Escape) -> Self {
-        let mut style = Self {
-            forms: [[0; 4]; 512],
-            lengths: [Length::One; 512],
-            is_even: !matches!(escape, Escape::Caret),
-        };
-        let mut octet: u8 = 0;
-        loop {
-            let (form, length) = match escape {
-                Escape::Caret if octet.is_ascii() => ([b'^', octet ^ 0x40, 0, 0], Length::Two),
-                Escape::Octal | Escape::Lossless | Escape::Caret => {
-                    let digits = [octet >> 6, (octet >> 3) & 7, octet & 7];
-                    let [a, b, c] = digits;
-                    ([b'#', b'0' + a, b'0' + b, b'0' + c], Length::Four)
-                }
-                Escape::Hex => {
-                    let digits = *b"0123456789abcdef";
-                    let [a, b] = [digits[(octet >> 4) as usize], digits[(octet & 15) as usize]];
-                    ([b'\\', b'x', a, b], Length::Four)
-                }
-            };
-            style.forms[octet as usize] = form;
-            style.lengths[octet as usize] = length;
-            style.forms[octet as usize + 256] = [octet, 0, 0, 0];
-            if octet == u8::MAX {
-                return style;
-            }
-            octet += 1;
-        }
-    }
-
-    /// A stretch of which nothing is shown.
-    fn push_hidden(&self, out: &mut BytesMut, stretch: &[u8; STRETCH]) {
-        let mut room = [[0; 4]; STRETCH];
-        for (room, octet) in room.iter_mut().zip(stretch) {
-            *room = self.forms[usize::from(*octet)];
-        }
-        out.extend_from_slice(room.as_flattened());
-    }
-
-    /// A stretch of which some octets are shown.
-    fn push_mixed(&self, out: &mut BytesMut, stretch: &[u8], shown: &Shown) {
-        const FULL: usize = STRETCH * 4;
-        const GROUP: usize = 8;
-        // What follows the last form is overwritten, or not taken.
-        let mut room = [0; FULL + GROUP * 4];
-        let mut length = 0;
-        let mut forms = [0_u16; STRETCH];
-        for ((form, octet), shown) in forms.iter_mut().zip(stretch).zip(shown) {
-            *form = u16::from(*octet) | (u16::from(*shown & 1) << 8);
-        }
-        let (groups, rest) = forms[..stretch.len()].as_chunks::<GROUP>();
-        let mut push = |length: usize, form: u16| {
-            let form = usize::from(form) % 512;
-            room[length..length + 4].copy_from_slice(&self.forms[form]);
-            length + self.lengths[form] as usize
-        };
-        for group in groups {
-            // The remainder is for the compiler: then it sees that there is room for all of a group.
-            length = group
-                .iter()
-                .fold(length % FULL, |length, form| push(length, *form));
-        }
-        for form in rest {
-            length = push(length % FULL, *form);
-        }
-        out.extend_from_slice(&room[..length]);
+#[inline]
+fn caret(octet: u8) -> Form {
+    if octet.is_ascii() {
+        ([b'^', octet ^ 0x40, 0, 0], Length::Two)
+    } else {
+        octal(octet)
     }
 }
 
-/// Whether an octet is no printable ASCII and no TAB, or is to be escaped all the same.
 #[inline]
-fn is_odd(octet: u8, escape: Escape) -> bool {
-    // NUL is odd already, so that the other styles compare with something that changes nothing.
-    let also_odd = if escape == Escape::Lossless { b'#' } else { 0 };
+fn hex(octet: u8) -> Form {
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    (
+        [b'\\', b'x', digit(octet >> 4), digit(octet & 15)],
+        Length::Four,
+    )
+}
+
+/// Where the forms of a stretch are put one after the other: what follows the last octet of a form is
+/// overwritten by the next.
+type Room = [u8; ROOM];
+
+const ROOM: usize = STRETCH * 4 + GROUP * 4;
+
+/// Forms put there between two checks for room.
+const GROUP: usize = 16;
+
+/// Appends the first `count` octets of a window, of which those before have no end.
+#[inline(never)]
+fn push_forms(
+    out: &mut BytesMut,
+    window: &Window,
+    hidden: &Hidden,
+    count: usize,
+    room: &mut Room,
+    form: impl Fn(u8) -> Form,
+) {
+    let mut forms = [[0; 4]; STRETCH];
+    let mut lengths = [Length::One; STRETCH];
+    for at in 0..STRETCH {
+        let (octet, hidden) = (window[at], hidden[at]);
+        let ([first, second, third, fourth], length) = form(octet);
+        let first = first & hidden | octet & !hidden;
+        forms[at] = [first, second, third, fourth];
+        lengths[at] = if hidden == 0 { Length::One } else { length };
+    }
+    let all_are_even = matches!(form(0).1, Length::Four);
+    if all_are_even && *hidden == [mask(true); STRETCH] {
+        return out.extend_from_slice(forms.as_flattened());
+    }
+    let mut end = 0;
+    let (forms, _) = forms.as_chunks::<GROUP>();
+    let (lengths, _) = lengths.as_chunks::<GROUP>();
+    for (forms, lengths) in forms.iter().zip(lengths) {
+        // The remainder is for the compiler: then it sees that there is room for all of a group.
+        end %= STRETCH * 4;
+        for (form, length) in forms.iter().zip(lengths) {
+            room[end..end + 4].copy_from_slice(form);
+            end += *length as usize;
+        }
+    }
+    // Behind the end of all there are spaces, which are shown.
+    out.extend_from_slice(&room[..end - (STRETCH - count)]);
+}
+
+/// Appends `octets` with LF and NUL escaped, which line framing could not carry.
+pub(super) fn push_line_safe(out: &mut BytesMut, octets: &[u8]) {
+    match memchr::memchr2(b'\n', 0, octets) {
+        None => out.extend_from_slice(octets),
+        Some(at) => push_marks(out, octets, at),
+    }
+}
+
+/// Appends `octets`, of which that `at` some place is the first LF or NUL, with all of these escaped.
+#[inline(never)]
+fn push_marks(out: &mut BytesMut, octets: &[u8], at: usize) {
+    /// How far from one mark others are expected: a search for each would cost more than a look at each octet.
+    const NEAR: usize = 256;
+    const FULL: usize = NEAR * 4;
+    const GROUP: usize = 8;
+    let (head, mut rest) = octets.split_at(at);
+    out.extend_from_slice(head);
+    // As in `push_forms`.
+    let mut room = [0; FULL + GROUP * 4];
+    while !rest.is_empty() {
+        let (near, after) = rest.split_at(rest.len().min(NEAR));
+        let mut push = |end: usize, octet: u8| {
+            room[end..end + 4].copy_from_slice(&MARKS.0[usize::from(octet)]);
+            end + MARKS.1[usize::from(octet)] as usize
+        };
+        let (groups, last) = near.as_chunks::<GROUP>();
+        let mut end = 0;
+        for group in groups {
+            end = group
+                .iter()
+                .fold(end % FULL, |end, octet| push(end, *octet));
+        }
+        for octet in last {
+            end = push(end % FULL, *octet);
+        }
+        out.extend_from_slice(&room[..end]);
+        let next = memchr::memchr2(b'\n', 0, after).unwrap_or(after.len());
+        let (head, after) = after.split_at(next);
+        out.extend_from_slice(head);
+        rest = after;
+    }
+}
+
+/// How each octet is written in line framing, and how long that is.
+static MARKS: ([[u8; 4]; 256], [Length; 256]) = {
+    let mut marks = ([[0; 4]; 256], [Length::One; 256]);
+    let mut octet: u8 = 0;
+    while octet < u8::MAX {
+        octet += 1;
+        marks.0[octet as usize] = [octet, 0, 0, 0];
+    }
+    marks.0[0] = *b"#000";
+    marks.1[0] = Length::Four;
+    marks.0[b'\n' as usize] = *b"#012";
+    marks.1[b'\n' as usize] = Length::Four;
+    marks
+};
+
+/// Whether an octet is no printable ASCII and no TAB, or is `ALSO`; NUL is odd in any case.
+#[inline]
+fn is_odd<const ALSO: u8>(octet: u8) -> bool {
     let plain = (b' '..=b'~').contains(&octet) || octet == b'\t';
-    !plain || octet == also_odd
+    !plain || octet == ALSO
 }
 
 /// How many octets at the front are printable ASCII or TAB.
-fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
+#[inline]
+fn plain_prefix<const ALSO: u8>(octets: &[u8]) -> usize {
     let is_plain = |piece: &&[u8]| {
         let odd = piece
             .iter()
-            .fold(false, |any, octet| any | is_odd(*octet, escape));
+            .fold(false, |any, octet| any | is_odd::<ALSO>(*octet));
         !odd
     };
     let start = octets.chunks_exact(PIECE).take_while(is_plain).count() * PIECE;
@@ -275,7 +281,7 @@ fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
     {
         return octets.len();
     }
-    let odd = rest.iter().position(|octet| is_odd(*octet, escape));
+    let odd = rest.iter().position(|octet| is_odd::<ALSO>(*octet));
     start + odd.unwrap_or(rest.len())
 }
 
@@ -283,42 +289,64 @@ fn plain_prefix(octets: &[u8], escape: Escape) -> usize {
 /// places on belongs to the character which begins there; the first places are the last of the stretch before.
 ///
 /// A first octet can be no other octet of a character, so that each can be asked for itself, many at once.
+#[inline(never)]
 fn find_characters(window: &Window, characters: &mut [u8; REACH + STRETCH]) {
     characters.copy_within(STRETCH.., 0);
-    let bidi = memchr::memchr2(0xe2, 0xd8, window).is_some();
-    for at in 0..STRETCH {
-        let octets = [window[at], window[at + 1], window[at + 2], window[at + 3]];
-        characters[at + REACH] = character(octets);
-    }
-    if bidi {
+    if memchr::memchr2(0xe2, 0xd8, window).is_none() {
         for at in 0..STRETCH {
-            let octets = [window[at], window[at + 1], window[at + 2]];
-            characters[at + REACH] &= !acts_on_lines(octets);
+            let (a, b, c, d) = (window[at], window[at + 1], window[at + 2], window[at + 3]);
+            characters[at + REACH] = character(a, b, c, d);
+        }
+    } else {
+        for at in 0..STRETCH {
+            let (a, b, c, d) = (window[at], window[at + 1], window[at + 2], window[at + 3]);
+            characters[at + REACH] = character(a, b, c, d) & !acts_on_lines(a, b, c);
         }
     }
 }
 
+/// Takes what belongs to a visible character out of what is hidden.
+#[inline(never)]
+fn show_characters(characters: &[u8; REACH + STRETCH], hidden: &mut Hidden) {
+    for (at, hidden) in hidden.iter_mut().enumerate() {
+        let belongs = (characters[at] & 8)
+            | (characters[at + 1] & 4)
+            | (characters[at + 2] & 2)
+            | (characters[at + 3] & 1);
+        *hidden &= mask(belongs == 0);
+    }
+}
+
 /// A bit for each octet of the character at the front, if it is one (RFC 3629 4), no ASCII and no C1 control.
+///
+/// The octets come one by one: of an array the compiler would make a number, and take it to pieces again.
 #[inline]
-fn character(octets: [u8; 4]) -> u8 {
-    let [a, b, c, d] = octets;
-    let continues = |octet: u8| mask(octet & 0xc0 == 0x80);
-    let low = mask(b < 0xa0);
-    let two = mask((0xc2..=0xdf).contains(&a)) & continues(b);
-    let two = two & !(mask(a == 0xc2) & low);
-    let three = mask(a & 0xf0 == 0xe0) & continues(b) & continues(c);
-    let three = three & !(mask(a == 0xe0) & low) & !(mask(a == 0xed) & !low);
-    let four = mask((0xf0..=0xf4).contains(&a)) & continues(b) & continues(c) & continues(d);
-    let short = mask(b < 0x90);
-    let four = four & !(mask(a == 0xf0) & short) & !(mask(a == 0xf4) & !short);
-    two & 0b11 | three & 0b111 | four & 0b1111
+fn character(a: u8, b: u8, c: u8, d: u8) -> u8 {
+    // The octets from 80 on are the negative ones of `i8`, and ASCII is greater than all of them.
+    let from = |octet: u8, least: u8| mask(octet.cast_signed() >= least.cast_signed());
+    let breaks = |octet: u8| from(octet, 0xc0);
+    let same = |octet: u8, other: u8| mask(octet == other);
+    // The highest bit says so: one instruction, if what follows needs no more than that.
+    let least = |octet: u8, least: u8| octet.saturating_sub(least - 0x80);
+    let (three, four) = (least(a, 0xe0), least(a, 0xf0));
+    let (late, middle) = (from(b, 0xa0), from(b, 0x90));
+    // C2 counts as C3 if A0 follows, and F4 as F5 if 90 does. FF must not become 0, and is no F4.
+    let begins = least(a.saturating_add(late & 1), 0xc3);
+    let bad = breaks(b)
+        | three & breaks(c)
+        | four & breaks(d)
+        | least(a.saturating_add(middle & 1), 0xf5)
+        | same(a, 0xe0) & !late
+        | same(a, 0xed) & late
+        | same(a, 0xf0) & !middle;
+    let is_character = mask((begins & !bad).cast_signed() < 0);
+    is_character & (3 | (three >> 5) & 4 | (four >> 4) & 8)
 }
 
 /// U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: line separators, and what turns the direction
 /// of writing (Unicode TR 9 and UTS 55).
 #[inline]
-fn acts_on_lines(octets: [u8; 3]) -> u8 {
-    let [a, b, c] = octets;
+fn acts_on_lines(a: u8, b: u8, c: u8) -> u8 {
     let alm = mask(a == 0xd8) & mask(b == 0x9c);
     let marks = mask(b == 0x80) & mask(matches!(c, 0x8e | 0x8f | 0xa8..=0xae));
     let isolates = mask(b == 0x81) & mask((0xa6..=0xa9).contains(&c));

@@ -67,6 +67,23 @@ fn texts(stream: &[u8]) -> (Vec<String>, Option<FrameError>) {
 }
 
 #[test]
+fn a_run_of_empty_lines_is_one_step_and_takes_no_octet_of_a_text() {
+    for (stream, want) in [
+        (&b"\n\0\0\n<13>a\n"[..], 4),
+        (b"\r\n\r\n\r\n", 6),
+        (b"\0\r\r", 1), // a CR, after which more may come
+        (b"\n\n\rtext\n", 2),
+    ] {
+        let step = Framer::new(64).next(stream);
+        let want = Step::Skip {
+            consumed: want,
+            cut: None,
+        };
+        assert_eq!(step, want, "{}", stream.escape_ascii());
+    }
+}
+
+#[test]
 fn rfc6587_3_4_1_a_count_is_one_to_seven_digits_without_leading_zero_and_one_space() {
     for (stream, want) in [
         (&b"2 <>3 <x>"[..], &["<>", "<x>"][..]),

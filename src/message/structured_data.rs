@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-use super::{Flag, Flags, Parsed};
+use super::{Flag, Flags};
 
 /// The elements of a message, lazily.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Element<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (rest, element) = element(self.rest).ok()?;
+        let (element, rest) = element(self.rest)?;
         self.rest = rest;
         Some(element)
     }
@@ -79,7 +79,7 @@ impl<'a> Iterator for Params<'a> {
     type Item = Param<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (rest, param) = param(self.rest).ok()?;
+        let (param, rest) = param(self.rest)?;
         self.rest = rest;
         Some(param)
     }
@@ -125,12 +125,12 @@ pub(super) fn structured_data(octets: &[u8]) -> Option<(&[u8], &[u8], Flags)> {
     let mut seen = Seen::default();
     let mut rest = octets;
     while let [b'[', ..] = rest {
-        let (after, element) = element(rest).ok()?;
+        let (element, after) = element(rest)?;
         rest = after;
         if element.long_name {
             flags.insert(Flag::SdNameTooLong);
         }
-        if !flags.contains(Flag::DuplicateSdId) && seen.has(element.id) {
+        if seen.has(element.id) {
             flags.insert(Flag::DuplicateSdId);
         }
     }
@@ -142,92 +142,99 @@ pub(super) fn structured_data(octets: &[u8]) -> Option<(&[u8], &[u8], Flags)> {
 /// The first SD-IDs of a message.
 #[derive(Default)]
 struct Seen<'a> {
-    ids: [&'a [u8]; REMEMBERED],
-    /// The first octets of each, so that most comparisons are of one number.
-    keys: [u64; REMEMBERED],
+    ids: [&'a [u8]; COMPARED],
     count: usize,
 }
 
 impl<'a> Seen<'a> {
-    /// Whether the SD-ID stood before; else it is remembered if there is room.
+    /// Whether the SD-ID stood before, if it is one of the first.
     fn has(&mut self, id: &'a [u8]) -> bool {
-        let key = key(id);
-        // All at once, in vectors: an SD-ID is not empty, and so no key is 0.
-        let same_key = self.keys.iter().filter(|seen| **seen == key).count() != 0;
-        if same_key && self.ids.contains(&id) {
-            return true;
-        }
-        if let (Some(place), Some(seen)) =
-            (self.ids.get_mut(self.count), self.keys.get_mut(self.count))
-        {
-            (*place, *seen) = (id, key);
-            self.count = self.count.saturating_add(1);
-        }
-        false
+        let Some((place, before)) = self
+            .ids
+            .get_mut(..=self.count)
+            .and_then(<[_]>::split_last_mut)
+        else {
+            return false;
+        };
+        *place = id;
+        self.count = self.count.saturating_add(1);
+        before.contains(&id)
     }
-}
-
-/// The first octets of an SD-ID as a number, with zeros behind a short one, which no SD-ID contains.
-fn key(id: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    for (place, octet) in first.iter_mut().zip(id) {
-        *place = *octet;
-    }
-    u64::from_le_bytes(first)
 }
 
 /// SD-ELEMENT = "[" SD-ID *(SP SD-PARAM) "]".
-fn element(octets: &[u8]) -> Parsed<'_, Element<'_>> {
-    let (rest, ()) = literal(octets, *b"[")?;
-    let (params, id) = name(rest)?;
+#[expect(clippy::inline_always, reason = "as for a parameter")]
+#[inline(always)]
+fn element(octets: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (id, params) = name(octets.strip_prefix(b"[")?)?;
     let mut long_name = id.len() > NAME_LENGTH;
     let mut rest = params;
-    while let [b' ', ..] = rest {
-        let (after, param) = param(rest)?;
-        long_name |= param.name.len() > NAME_LENGTH;
-        rest = after;
+    loop {
+        match rest {
+            [b' ', ..] => {
+                let (param, after) = param(rest)?;
+                long_name |= param.name.len() > NAME_LENGTH;
+                rest = after;
+            }
+            [b']', after @ ..] => {
+                let element = Element {
+                    id,
+                    params,
+                    long_name,
+                };
+                return Some((element, after));
+            }
+            _ => return None,
+        }
     }
-    let (rest, ()) = literal(rest, *b"]")?;
-    Ok((
-        rest,
-        Element {
-            id,
-            params,
-            long_name,
-        },
-    ))
 }
 
 /// SP SD-PARAM = SP PARAM-NAME "=" %d34 PARAM-VALUE %d34.
-fn param(octets: &[u8]) -> Parsed<'_, Param<'_>> {
-    let (rest, ()) = literal(octets, *b" ")?;
-    let (rest, name) = name(rest)?;
-    let (value, ()) = literal(rest, *b"=\"")?;
+#[expect(
+    clippy::inline_always,
+    reason = "who only goes over them needs no slices: a third of the instructions"
+)]
+#[inline(always)]
+fn param(octets: &[u8]) -> Option<(Param<'_>, &[u8])> {
+    let (name, rest) = name(octets.strip_prefix(b" ")?)?;
+    let [b'=', b'"', value @ ..] = rest else {
+        return None;
+    };
     let mut rest = value;
     loop {
-        let Some((before, found)) = mark(rest).and_then(|at| rest.split_at_checked(at)) else {
-            return Err(nom::Err::Error(()));
-        };
-        match found {
-            [b'\\', ..] => rest = after_escapes(found).ok_or(nom::Err::Error(()))?,
-            [b'"', after @ ..] => {
-                let length = value
-                    .len()
-                    .saturating_sub(rest.len())
-                    .saturating_add(before.len());
-                let escaped = value.get(..length).unwrap_or_default();
-                return Ok((after, Param { name, escaped }));
-            }
-            _ => return Err(nom::Err::Error(())),
+        let (_, found) = rest.split_at_checked(mark(rest)?)?;
+        if let [b'"', after @ ..] = found {
+            let escaped = value.get(..value.len().saturating_sub(found.len()))?;
+            return Some((Param { name, escaped }, after));
         }
+        rest = after_escapes(found)?;
     }
 }
 
 /// Where the first quote or backslash is. Values are short, and many: calling a search for each costs more.
+#[inline]
 fn mark(octets: &[u8]) -> Option<usize> {
-    let near = octets.iter().take(8);
-    let near = near.clone().position(|octet| matches!(octet, b'"' | b'\\'));
-    near.or_else(|| memchr2(b'"', b'\\', octets))
+    let Some(near) = octets.first_chunk() else {
+        return octets
+            .iter()
+            .position(|octet| matches!(octet, b'"' | b'\\'));
+    };
+    let near = u64::from_le_bytes(*near);
+    let found = zeros(near ^ every(b'"')) | zeros(near ^ every(b'\\'));
+    if found == 0 {
+        return memchr2(b'"', b'\\', octets);
+    }
+    usize::try_from(found.trailing_zeros() / 8).ok()
+}
+
+/// Eight times this octet.
+const fn every(octet: u8) -> u64 {
+    u64::from_le_bytes([octet; 8])
+}
+
+/// The highest bit of each octet that is zero; of those behind the first perhaps more.
+fn zeros(octets: u64) -> u64 {
+    octets.wrapping_sub(every(1)) & !octets & every(0x80)
 }
 
 /// The octets after the escapes at the front; `None` if a backslash is the last octet.
@@ -235,33 +242,19 @@ fn mark(octets: &[u8]) -> Option<usize> {
 /// Without a search from one to the next, so that a value of backslashes costs no more than any other.
 fn after_escapes(octets: &[u8]) -> Option<&[u8]> {
     let mut rest = octets;
-    while let [b'\\', after @ ..] = rest {
-        rest = after.get(1..)?;
+    while let [b'\\', _, after @ ..] = rest {
+        rest = after;
     }
-    Some(rest)
-}
-
-/// These octets: what nom's `tag` does one by one, at once.
-fn literal<const N: usize>(octets: &[u8], wanted: [u8; N]) -> Parsed<'_, ()> {
-    match octets.split_first_chunk() {
-        Some((found, rest)) if *found == wanted => Ok((rest, ())),
-        Some(_) | None => Err(nom::Err::Error(())),
-    }
+    (rest != b"\\").then_some(rest)
 }
 
 /// SD-NAME, which we take up to [`NAME_LIMIT`] octets, as others do: else the values would be lost.
-fn name(octets: &[u8]) -> Parsed<'_, &[u8]> {
-    let mut length: usize = 0;
-    while let Some(octet) = octets.get(length)
-        && IS_NAME.get(usize::from(*octet)) == Some(&true)
-        && length <= NAME_LIMIT
-    {
-        length = length.saturating_add(1);
-    }
-    match octets.split_at_checked(length) {
-        Some((name, rest)) if (1..=NAME_LIMIT).contains(&length) => Ok((rest, name)),
-        Some(_) | None => Err(nom::Err::Error(())),
-    }
+#[inline]
+fn name(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let near = octets.get(..=NAME_LIMIT).unwrap_or(octets);
+    let ends = |octet: &u8| IS_NAME.get(usize::from(*octet)) != Some(&true);
+    let length = near.iter().position(ends)?;
+    (length > 0).then(|| octets.split_at_checked(length))?
 }
 
 /// SD-NAME = PRINTUSASCII except "=", SP, "]" and %d34.
@@ -283,8 +276,8 @@ const NAME_LENGTH: usize = 32;
 /// What we take.
 const NAME_LIMIT: usize = 128;
 
-/// How many SD-IDs are compared with those after them: bounded, so that 800 elements stay linear.
-const REMEMBERED: usize = 16;
+/// How many SD-IDs are compared with one another: bounded, so that 2700 elements cost no more than their octets.
+const COMPARED: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -362,7 +355,7 @@ mod tests {
         while let Some(after) = rest.strip_prefix(b"[") {
             rest = after;
             let id = sd_name(&mut rest, &mut flags)?;
-            if ids.iter().take(16).any(|seen| *seen == id) {
+            if ids.len() < 16 && ids.contains(&id) {
                 flags.insert(Flag::DuplicateSdId);
             }
             ids.push(id);

@@ -7,6 +7,8 @@
 //!
 //! A time zone's name is not interpreted: CST is five zones, so the receiver's own is as good a guess.
 
+use memchr::memchr;
+
 use super::{Flag, Flags};
 
 /// When a message says it was made.
@@ -365,11 +367,8 @@ fn bsd(octets: &[u8]) -> Option<(Figures, &[u8])> {
 /// An RFC 3339 TIMESTAMP at the head of an RFC 3164 message.
 fn iso(octets: &[u8]) -> Option<(Figures, &[u8])> {
     // The SP of `2026-11-22 11:02:03` is part of it.
-    let end = octets
-        .iter()
-        .enumerate()
-        .find(|(at, octet)| *at > 10 && **octet == b' ')
-        .map_or(octets.len(), |(at, _)| at);
+    let after = octets.get(11..)?;
+    let end = memchr(b' ', after).map_or(octets.len(), |at| at.saturating_add(11));
     let (word, _) = octets.split_at_checked(end)?;
     let word = word.strip_suffix(b":").unwrap_or(word);
     let (mut figures, separator) = rfc3339(word)?;

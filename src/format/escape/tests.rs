@@ -160,6 +160,20 @@ fn all_first_octets_of_three_are_written_as_the_naive_way_does() {
     }
 }
 
+#[test]
+fn all_first_octets_of_four_are_written_as_the_naive_way_does() {
+    for first in 0x80..=u8::MAX {
+        for second in 0x7f..=0xc0 {
+            let octets = [first, second, 0x80, 0xbf];
+            let (got, want) = (
+                escaped(&octets, Escape::Octal),
+                naive(&octets, Escape::Octal),
+            );
+            assert_eq!(got, want, "{octets:x?}");
+        }
+    }
+}
+
 /// C1 controls, line separators, and bidi controls.
 fn acts_on_reader(character: char) -> bool {
     matches!(
