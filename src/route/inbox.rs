@@ -85,8 +85,8 @@ pub enum Claim {
 /// How many empty blocks are kept for reuse.
 const SPARE_BLOCKS: usize = 4;
 
-/// A block that grew beyond this is not kept.
-const SPARE_MEMORY: usize = 2 * Block::FULL;
+/// A block that grew beyond this is not kept: a batch of long messages makes such a one.
+const SPARE_MEMORY: usize = 8 * Block::FULL;
 
 #[derive(Debug)]
 struct State {
@@ -220,7 +220,7 @@ pub fn inbox(
             is_idle: false,
             waiting: 0,
             spare: Vec::new(),
-            spare_memory: memory.holder(),
+            spare_memory: memory.spare_holder(),
             trouble: None,
             closed: false,
             ending_told: false,
@@ -539,8 +539,9 @@ impl Orders {
     pub fn recycle(&self, mut block: Block) {
         block.clear();
         let mut state = self.0.lock();
-        let keep = state.spare.len() < SPARE_BLOCKS && !state.memory.is_tight();
-        if keep && block.memory() <= SPARE_MEMORY {
+        let few = state.spare.len() < SPARE_BLOCKS && block.memory() <= SPARE_MEMORY;
+        let budget = state.memory.budget();
+        if few && !state.memory.is_tight() && budget.may_spare(block.memory()) {
             state.spare_memory.grow(block.memory());
             state.spare.push(block);
         }

@@ -32,10 +32,13 @@ pub struct Lanes {
     open: Vec<Block>,
     /// First lanes of outputs whose block holds a record, so that handing over does not look at all.
     dirty: Vec<LaneId>,
+    /// Those of them whose block is full: there may be a thousand that are not.
+    full: Vec<LaneId>,
     picked: Vec<LaneId>,
     answers: Answers,
-    /// For each lane, the records that were refused since the last hand-over.
+    /// For each lane, the records that were refused since the last hand-over; and whether there are any.
     refused: Vec<u64>,
+    has_refused: bool,
     formatter: Formatter,
 }
 
@@ -44,15 +47,17 @@ impl Lanes {
     pub fn new(table: Arc<RoutingTable>) -> Self {
         let open = table.lanes().iter().map(|_| Block::default()).collect();
         let refused = vec![0; table.lanes().len()];
-        let (dirty, picked) = (Vec::new(), Vec::new());
+        let (dirty, full, picked) = (Vec::new(), Vec::new(), Vec::new());
         let answers = table.answers();
         Self {
             table,
             open,
             dirty,
+            full,
             picked,
             answers,
             refused,
+            has_refused: false,
             formatter: Formatter::default(),
         }
     }
@@ -89,9 +94,11 @@ impl Lanes {
             table,
             open,
             dirty,
+            full,
             picked,
             answers,
             refused,
+            has_refused,
             formatter,
         } = self;
         picked.clear();
@@ -100,6 +107,7 @@ impl Lanes {
             fate = Fate::Routed;
             if table.lanes()[lane.index()].inbox.refuses(claim) {
                 refused[lane.index()] += 1;
+                *has_refused = true;
             } else {
                 picked.push(lane);
             }
@@ -115,6 +123,7 @@ impl Lanes {
             if open[place].is_empty() {
                 dirty.push(first);
             }
+            let was_full = open[place].is_full();
             let template = table.lanes()[lane.index()].template;
             // The last record of a block is that of the last lane that was picked for it.
             let source = open_elsewhere(table, &picked[..index], template)
@@ -125,15 +134,16 @@ impl Lanes {
                     formatter.write(out, message, shown, template)
                 }),
             }
+            if !was_full && open[place].is_full() {
+                full.push(first);
+            }
         }
         fate
     }
 
     /// Whether some lane holds a full block.
     pub fn has_full(&self) -> bool {
-        self.dirty
-            .iter()
-            .any(|lane| self.open[lane.index()].is_full())
+        !self.full.is_empty()
     }
 
     /// Whether all blocks are empty.
@@ -150,22 +160,32 @@ impl Lanes {
             table,
             open,
             dirty,
+            full: full_ones,
             refused,
+            has_refused,
             ..
         } = self;
-        if which == Which::All {
+        if which == Which::All && std::mem::take(has_refused) {
             let lanes = table.lanes().iter().zip(refused.iter_mut());
             for (lane, refused) in lanes.filter(|(_, refused)| **refused > 0) {
                 lane.inbox.refuse(std::mem::take(refused));
             }
         }
+        if which == Which::Full && full_ones.is_empty() {
+            return;
+        }
+        full_ones.clear();
         dirty.retain(|lane| {
             let block = &mut open[lane.index()];
             if which == Which::Full && !block.is_full() {
                 return true;
             }
             let inbox = &table.lanes()[lane.index()].inbox;
-            !(inbox.offer(block).is_ok() || full(inbox, block))
+            let stays = inbox.offer(block).is_err() && !full(inbox, block);
+            if stays && block.is_full() {
+                full_ones.push(*lane);
+            }
+            stays
         });
     }
 }
