@@ -2,8 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::plan::{OutputPlan, Plan};
@@ -11,13 +9,16 @@ use crate::block::Block;
 use crate::budget::Budget;
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
-use crate::output::{self, Ended, Sink, Surroundings};
+use crate::output::{self, Ended, Hands, Sink, Surroundings};
 use crate::report::counted;
 use crate::route::inbox::{self, Change, Inbox, Stopper};
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
 /// Beyond the deadline, for workers that are just finishing.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Files are there when we say that we have started, unless their disk takes longer than this.
+const OPEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// At a hand-over outputs write for so long; the rest is handed over.
 const SUSPEND_WITHIN: Duration = Duration::from_millis(50);
@@ -34,7 +35,6 @@ struct Running {
     plan: OutputPlan,
     inbox: Inbox,
     counters: Arc<OutputCounters>,
-    worker: JoinHandle<()>,
     ended: Ended,
 }
 
@@ -42,6 +42,7 @@ struct Running {
 #[derive(Debug, Default)]
 pub struct Outputs {
     memory: Budget,
+    hands: Hands,
     running: Vec<Running>,
     /// Outputs of earlier configurations that still write what was routed to them.
     leaving: Vec<Leaving>,
@@ -54,7 +55,6 @@ struct Leaving {
     destination: Destination,
     counters: Arc<OutputCounters>,
     stopper: Stopper,
-    worker: JoinHandle<()>,
     ended: Ended,
 }
 
@@ -111,9 +111,16 @@ impl Outputs {
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
                 let before = self.predecessor(&wanted.destination);
-                opened.push(open(wanted, &self.memory, surroundings, before)?);
+                opened.push(open(
+                    wanted,
+                    &self.memory,
+                    &self.hands,
+                    surroundings,
+                    before,
+                )?);
             }
         }
+        self.hands.wait_for_first_turns(OPEN_WITHIN);
         let mut before: Vec<Option<Running>> = std::mem::take(&mut self.running)
             .into_iter()
             .map(Some)
@@ -137,7 +144,6 @@ impl Outputs {
             destination: old.plan.destination,
             counters: old.counters,
             stopper: old.inbox.stopper(),
-            worker: old.worker,
             ended: old.ended,
         }));
         Ok(self.table(plan, config, policy))
@@ -239,7 +245,6 @@ impl Outputs {
             destination: running.plan.destination,
             counters: running.counters,
             stopper: running.inbox.stopper(),
-            worker: running.worker,
             ended: running.ended,
         });
         let all: Vec<Leaving> = self.leaving.drain(..).chain(running).collect();
@@ -289,33 +294,23 @@ impl Outputs {
     /// call is left behind, with what it holds.
     pub fn stop(&mut self, deadline: Instant) -> u64 {
         let mut counters = Vec::new();
-        let mut workers = Vec::new();
+        let mut ended = Vec::new();
         for running in self.running.drain(..) {
             running.inbox.stopper().stop_by(deadline);
             counters.push(running.counters);
-            workers.push(running.worker);
+            ended.push(running.ended);
         }
         for old in self.leaving.drain(..) {
             old.stopper.stop_by(deadline);
             counters.push(old.counters);
-            workers.push(old.worker);
+            ended.push(old.ended);
         }
-        let (done, all_done) = mpsc::sync_channel(1);
-        let join = move || {
-            let panicked = workers
-                .into_iter()
-                .filter_map(|worker| worker.join().err())
-                .count();
-            // Nobody listens any more once the deadline has passed.
-            _ = done.send(panicked);
-        };
-        let joiner = thread::Builder::new().name("joiner".into()).spawn(join);
-        let patience = deadline.saturating_duration_since(Instant::now()) + GRACE;
-        match joiner.map(|_| all_done.recv_timeout(patience)) {
-            Ok(Ok(0)) => {}
-            Ok(Ok(panicked)) => tracing::error!("{panicked} workers of outputs had panicked"),
-            Ok(Err(_)) => tracing::error!("an output hangs, and is left behind"),
-            Err(error) => tracing::error!("cannot wait for the outputs: {error}"),
+        let patience = deadline + GRACE;
+        let hanging = ended.iter().filter(|ended| !ended.wait_until(patience));
+        match hanging.count() {
+            0 => {}
+            1 => tracing::error!("an output hangs, and is left behind"),
+            hanging => tracing::error!("{hanging} outputs hang, and are left behind"),
         }
         let lost = |counters: &Arc<OutputCounters>| {
             counters.dropped(Loss::Shutdown).get() + counters.queued()
@@ -327,6 +322,7 @@ impl Outputs {
 fn open(
     plan: &OutputPlan,
     memory: &Budget,
+    hands: &Hands,
     surroundings: &Surroundings,
     before: Option<Ended>,
 ) -> io::Result<Running> {
@@ -336,13 +332,12 @@ fn open(
     inbox.set_patience(patience(&plan.destination));
     let limits = plan.limits.unwrap_or_default();
     let sink = Sink::open(&plan.destination, &plan.settings, limits, surroundings);
-    let (worker, ended) =
-        output::spawn(name, sink, orders, &plan.settings, plan.folding(), before)?;
+    let (settings, folding) = (&plan.settings, plan.folding());
+    let ended = output::spawn(name, sink, orders, settings, folding, before, hands)?;
     Ok(Running {
         plan: plan.clone(),
         inbox,
         counters,
-        worker,
         ended,
     })
 }
