@@ -47,8 +47,14 @@ impl Block {
     /// A block with this many octets is handed over before the next record is added.
     pub const FULL: usize = 64 * 1024;
 
-    /// Allocated at once, so that growing does not double it: room for the record that makes it full.
+    /// What it grows to: room for the record that makes it full.
     pub const ROOM: usize = Self::FULL + 4096;
+
+    /// What it begins with: of a thousand outputs most get little at a time. Doubled it comes to [`Self::ROOM`].
+    const LEAST: usize = Self::ROOM / 16;
+
+    /// It grows when less than this is left: room for most records.
+    const MARGIN: usize = 512;
 
     /// All the octets of all the records, in order.
     pub fn octets(&self) -> &[u8] {
@@ -107,8 +113,10 @@ impl Block {
     }
 
     fn make_room(&mut self) {
-        if self.octets.capacity() < Self::ROOM {
-            self.octets.reserve(Self::ROOM - self.octets.len());
+        let (length, capacity) = (self.octets.len(), self.octets.capacity());
+        if capacity < Self::ROOM && capacity - length < Self::MARGIN {
+            let wanted = (capacity * 2).clamp(Self::LEAST, Self::ROOM);
+            self.octets.reserve(wanted - length);
         }
     }
 
@@ -258,6 +266,22 @@ mod tests {
         let mut copy = Block::default();
         copy.push_copy_of_last(&block);
         assert_eq!(copy.get(0), block.get(1));
+    }
+
+    #[test]
+    fn a_block_takes_little_memory_for_little_and_one_allocation_more_for_twice_as_much() {
+        let mut block = block(&[("t one\n", Severity::Error)]);
+        assert!(block.memory() < 8 * 1024, "{}", block.memory());
+        let mut grown = 0;
+        while !block.is_full() {
+            let before = block.octets.capacity();
+            block.push(Pri::of(Facility::User, Severity::Debug), |octets| {
+                octets.extend_from_slice(&[b'x'; 200]);
+                0
+            });
+            grown += u32::from(block.octets.capacity() != before);
+        }
+        assert_eq!((block.octets.capacity(), grown), (Block::ROOM, 4));
     }
 
     #[test]

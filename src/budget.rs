@@ -23,6 +23,8 @@ pub struct Budget(Arc<Account>);
 struct Account {
     limit: AtomicUsize,
     used: AtomicUsize,
+    /// What is in use only to be at hand.
+    spare: AtomicUsize,
     /// How many holders have nearly all that they may have.
     tight: AtomicUsize,
 }
@@ -36,6 +38,7 @@ impl Budget {
         Self(Arc::new(Account {
             limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
+            spare: AtomicUsize::new(0),
             tight: AtomicUsize::new(0),
         }))
     }
@@ -65,8 +68,22 @@ impl Budget {
         Held {
             budget: self.clone(),
             octets: 0,
+            is_spare: false,
             is_tight: false,
         }
+    }
+
+    /// A holder of memory that is empty, and kept for its next use.
+    pub fn spare_holder(&self) -> Held {
+        let mut held = self.holder();
+        held.is_spare = true;
+        held
+    }
+
+    /// Whether so many octets more may be kept for their next use: an eighth of the budget, so that a thousand
+    /// outputs leave something for messages.
+    pub fn may_spare(&self, octets: usize) -> bool {
+        self.0.spare.load(Relaxed) + octets <= self.limit() / 8
     }
 }
 
@@ -88,6 +105,7 @@ impl From<usize> for Budget {
 pub struct Held {
     budget: Budget,
     octets: usize,
+    is_spare: bool,
     is_tight: bool,
 }
 
@@ -115,11 +133,14 @@ impl Held {
 
     /// Has `octets` from now on, more or fewer than before.
     pub fn set(&mut self, octets: usize) {
-        let used = &self.budget.0.used;
-        if octets >= self.octets {
-            used.fetch_add(octets - self.octets, Relaxed);
-        } else {
-            used.fetch_sub(self.octets - octets, Relaxed);
+        let account = &self.budget.0;
+        let spare = self.is_spare.then_some(&account.spare);
+        for sum in [Some(&account.used), spare].into_iter().flatten() {
+            if octets >= self.octets {
+                sum.fetch_add(octets - self.octets, Relaxed);
+            } else {
+                sum.fetch_sub(self.octets - octets, Relaxed);
+            }
         }
         self.octets = octets;
         let enough = if self.is_tight { 2 } else { 3 };
@@ -176,6 +197,23 @@ mod tests {
             assert_eq!(budget.used(), 0);
             assert!(!budget.is_tight_for_one());
         }
+    }
+
+    #[test]
+    fn what_is_kept_for_its_next_use_is_an_eighth_at_most() {
+        let budget = Budget::new(800);
+        let mut spare: Vec<Held> = (0..3).map(|_| budget.spare_holder()).collect();
+        let mut kept = 0;
+        while budget.may_spare(10) {
+            spare[kept % 3].grow(10);
+            kept += 1;
+        }
+        assert_eq!((kept, budget.used()), (10, 100));
+        budget.holder().grow(300);
+        spare[0].shrink(10);
+        assert!(budget.may_spare(10) && !budget.may_spare(11));
+        drop(spare);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! load drive TRANSPORT TARGET --pid PID --files DIR [--count N] [--seconds S] [--rate R] [--connections K]
+//!                              [--programs P] [--length L]
 //! load sink TRANSPORT ADDRESS FILE
 //! ```
 //!
@@ -75,6 +76,8 @@ struct Order {
     /// Connections, or sockets.
     #[arg(long, default_value_t = 1)]
     connections: usize,
+    #[command(flatten)]
+    shape: messages::Shape,
 }
 
 /// How messages travel.

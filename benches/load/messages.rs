@@ -1,5 +1,7 @@
 //! Numbered messages such as programs send.
 
+use clap::Args;
+
 use super::Transport;
 
 /// What stands before the number, which ends every message.
@@ -60,6 +62,17 @@ const TEXTS: &[(u8, &str, &str)] = &[
 /// Warning, notice, info and debug as often as in life; nothing that a daemon would tell its users.
 const SEVERITIES: [u8; 8] = [6, 6, 6, 5, 6, 6, 4, 7];
 
+/// What all messages of a load have in common.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// How many programs send, in turn: p0, p1 and so on. The usual ones if not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    programs: Option<u32>,
+    /// Octets of each message, but at least its header and number. As they come if not given.
+    #[arg(long)]
+    length: Option<usize>,
+}
+
 /// A ring of messages, each ready but for its number.
 pub(crate) struct Messages {
     ring: Vec<Vec<u8>>,
@@ -68,9 +81,13 @@ pub(crate) struct Messages {
 
 impl Messages {
     /// Messages for `transport`, the first of them with the number `first`.
-    pub(crate) fn new(transport: Transport, first: u64) -> Self {
-        let number = TEXTS.len() * SEVERITIES.len();
-        let ring = (0..number).map(|index| message(transport, index)).collect();
+    pub(crate) fn new(transport: Transport, shape: Shape, first: u64) -> Self {
+        let kinds = TEXTS.len() * SEVERITIES.len();
+        let programs = shape.programs.map_or(1, |programs| programs as usize);
+        let number = kinds.next_multiple_of(programs);
+        let ring = (0..number)
+            .map(|index| message(transport, shape, index))
+            .collect();
         Self { ring, next: first }
     }
 
@@ -95,37 +112,37 @@ impl Messages {
     }
 }
 
-fn message(transport: Transport, index: usize) -> Vec<u8> {
+fn message(transport: Transport, shape: Shape, index: usize) -> Vec<u8> {
     let (facility, tag, text) = TEXTS[index % TEXTS.len()];
-    let pri = facility * 8 + SEVERITIES[index / TEXTS.len()];
+    let pri = facility * 8 + SEVERITIES[index / TEXTS.len() % SEVERITIES.len()];
     let pid = 300 + index * 37;
-    let local = || format!("<{pri}>Nov 22 11:00:07 {tag}[{pid}]: {text}");
-    let bsd = || {
-        format!(
-            "<{pri}>Nov 22 11:00:07 web-{} {tag}[{pid}]: {text}",
-            index % 9
-        )
-    };
-    let ietf = || {
-        let structured = if index.is_multiple_of(4) {
-            "[meta@32473 sequence=\"4711\" node=\"a7\"]"
-        } else {
-            "-"
-        };
-        format!(
-            "<{pri}>1 2026-11-22T11:00:07.123456Z web-{}.example.com {tag} {pid} - {structured} {text}",
-            index % 9
-        )
-    };
+    let program = shape
+        .programs
+        .map(|all| format!("p{}", index % all as usize));
+    let tag = program.as_deref().unwrap_or(tag);
+    let host = index % 9;
     let mut message = match transport {
-        Transport::Unix => local(),
-        Transport::Udp | Transport::Tcp if index.is_multiple_of(2) => bsd(),
-        Transport::TcpCounted | Transport::Udp | Transport::Tcp => ietf(),
+        Transport::Unix => format!("<{pri}>Nov 22 11:00:07 {tag}[{pid}]: "),
+        Transport::Udp | Transport::Tcp if index.is_multiple_of(2) => {
+            format!("<{pri}>Nov 22 11:00:07 web-{host} {tag}[{pid}]: ")
+        }
+        Transport::TcpCounted | Transport::Udp | Transport::Tcp => {
+            let structured = if index.is_multiple_of(4) && shape.length.is_none() {
+                "[meta@32473 sequence=\"4711\" node=\"a7\"]"
+            } else {
+                "-"
+            };
+            let stamp = "2026-11-22T11:00:07.123456Z";
+            format!("<{pri}>1 {stamp} web-{host}.example.com {tag} {pid} - {structured} ")
+        }
     }
     .into_bytes();
     let tail = MARK.len() + DIGITS;
-    if transport == Transport::Udp {
-        message.resize(UDP_LENGTH - tail, b'.');
+    let least = message.len();
+    message.extend_from_slice(text.as_bytes());
+    let udp = (transport == Transport::Udp).then_some(UDP_LENGTH);
+    if let Some(length) = shape.length.or(udp) {
+        message.resize(length.saturating_sub(tail).max(least), b'.');
     }
     message.extend_from_slice(MARK);
     message.resize(message.len() + DIGITS, b'0');

@@ -20,6 +20,9 @@ const BATCH: usize = 32;
 /// Octets for each write to one of a few connections; of many connections, each gets a fourth of that.
 const WRITE: usize = 64 << 10;
 
+/// Octets of one trip through the stack at most: what a datagram can carry.
+const DATAGRAM: usize = 65_507;
+
 /// How often a sender that keeps a rate wakes up each second.
 const WAKES: f64 = 2000.0;
 
@@ -151,6 +154,9 @@ fn udp(socket: RawFd, messages: &mut Messages, most: usize) -> io::Result<()> {
     let mut octets = Vec::with_capacity(16 << 10);
     let mut length = 0;
     for _ in 0..most.min(BATCH) {
+        if octets.len() + length > DATAGRAM {
+            break;
+        }
         let message = messages.next();
         length = message.len();
         octets.extend_from_slice(message);

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::plan::{OutputPlan, Plan};
@@ -11,7 +9,7 @@ use crate::block::Block;
 use crate::budget::Budget;
 use crate::config::Destination;
 use crate::counters::{Loss, OutputCounters};
-use crate::output::{self, Ended, Sink, Surroundings};
+use crate::output::{self, Ended, Hands, Sink, Surroundings};
 use crate::report::counted;
 use crate::route::inbox::{self, Change, Inbox, Stopper};
 use crate::route::whereabouts::Whereabouts;
@@ -19,6 +17,9 @@ use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
 /// Beyond the deadline, for workers that are just finishing.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Files are there when we say that we have started, unless their disk takes longer than this.
+const OPEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// At a hand-over outputs write for so long; the rest is handed over.
 pub(super) const SUSPEND_WITHIN: Duration = Duration::from_millis(50);
@@ -36,7 +37,6 @@ struct Running {
     inbox: Inbox,
     remote: Option<Arc<Whereabouts>>,
     counters: Arc<OutputCounters>,
-    worker: JoinHandle<()>,
     ended: Ended,
 }
 
@@ -44,6 +44,7 @@ struct Running {
 #[derive(Debug, Default)]
 pub struct Outputs {
     memory: Budget,
+    hands: Hands,
     running: Vec<Running>,
     /// Outputs of earlier configurations that still write what was routed to them.
     leaving: Vec<Leaving>,
@@ -56,7 +57,6 @@ struct Leaving {
     destination: Destination,
     counters: Arc<OutputCounters>,
     stopper: Stopper,
-    worker: JoinHandle<()>,
     ended: Ended,
 }
 
@@ -114,9 +114,16 @@ impl Outputs {
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
                 let before = self.predecessor(&wanted.destination);
-                opened.push(open(wanted, &self.memory, surroundings, before)?);
+                opened.push(open(
+                    wanted,
+                    &self.memory,
+                    &self.hands,
+                    surroundings,
+                    before,
+                )?);
             }
         }
+        self.hands.wait_for_first_turns(OPEN_WITHIN);
         let mut before: Vec<Option<Running>> = std::mem::take(&mut self.running)
             .into_iter()
             .map(Some)
@@ -140,7 +147,6 @@ impl Outputs {
             destination: old.plan.destination,
             counters: old.counters,
             stopper: old.inbox.stopper(),
-            worker: old.worker,
             ended: old.ended,
         }));
         Ok(self.table(plan, config, policy))
@@ -254,7 +260,6 @@ impl Outputs {
             destination: running.plan.destination,
             counters: running.counters,
             stopper: running.inbox.stopper(),
-            worker: running.worker,
             ended: running.ended,
         });
         let all: Vec<Leaving> = self.leaving.drain(..).chain(running).collect();
@@ -301,33 +306,23 @@ impl Outputs {
     /// call is left behind, with what it holds.
     pub fn stop(&mut self, deadline: Instant) -> u64 {
         let mut counters = Vec::new();
-        let mut workers = Vec::new();
+        let mut ended = Vec::new();
         for running in self.running.drain(..) {
             running.inbox.stopper().stop_by(deadline);
             counters.push(running.counters);
-            workers.push(running.worker);
+            ended.push(running.ended);
         }
         for old in self.leaving.drain(..) {
             old.stopper.stop_by(deadline);
             counters.push(old.counters);
-            workers.push(old.worker);
+            ended.push(old.ended);
         }
-        let (done, all_done) = mpsc::sync_channel(1);
-        let join = move || {
-            let panicked = workers
-                .into_iter()
-                .filter_map(|worker| worker.join().err())
-                .count();
-            // Nobody listens any more once the deadline has passed.
-            _ = done.send(panicked);
-        };
-        let joiner = thread::Builder::new().name("joiner".into()).spawn(join);
-        let patience = deadline.saturating_duration_since(Instant::now()) + GRACE;
-        match joiner.map(|_| all_done.recv_timeout(patience)) {
-            Ok(Ok(0)) => {}
-            Ok(Ok(panicked)) => tracing::error!("{panicked} workers of outputs had panicked"),
-            Ok(Err(_)) => tracing::error!("an output hangs, and is left behind"),
-            Err(error) => tracing::error!("cannot wait for the outputs: {error}"),
+        let patience = deadline + GRACE;
+        let hanging = ended.iter().filter(|ended| !ended.wait_until(patience));
+        match hanging.count() {
+            0 => {}
+            1 => tracing::error!("an output hangs, and is left behind"),
+            hanging => tracing::error!("{hanging} outputs hang, and are left behind"),
         }
         let lost = |counters: &Arc<OutputCounters>| {
             counters.dropped(Loss::Shutdown).get() + counters.queued()
@@ -339,6 +334,7 @@ impl Outputs {
 fn open(
     plan: &OutputPlan,
     memory: &Budget,
+    hands: &Hands,
     surroundings: &Surroundings,
     before: Option<Ended>,
 ) -> io::Result<Running> {
@@ -349,14 +345,13 @@ fn open(
     let limits = plan.limits.unwrap_or_default();
     let sink = Sink::open(&plan.destination, &plan.settings, limits, surroundings);
     let remote = sink.whereabouts();
-    let (worker, ended) =
-        output::spawn(name, sink, orders, &plan.settings, plan.folding(), before)?;
+    let (settings, folding) = (&plan.settings, plan.folding());
+    let ended = output::spawn(name, sink, orders, settings, folding, before, hands)?;
     Ok(Running {
         plan: plan.clone(),
         inbox,
         remote,
         counters,
-        worker,
         ended,
     })
 }
@@ -390,6 +385,9 @@ fn is_console(destination: &Destination) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
     use crate::pri::Pri;
     use crate::route::inbox::{Next, Order};
@@ -406,7 +404,7 @@ mod tests {
         inbox.offer(&mut block).expect("there is room");
         let (release, hangs) = mpsc::channel::<()>();
         let (wrote, written) = mpsc::channel();
-        let worker = thread::spawn(move || {
+        thread::spawn(move || {
             // As a system call that does not return.
             _ = hangs.recv();
             while let Next::Order(Order::Write(block)) = orders.next(None) {
@@ -426,7 +424,6 @@ mod tests {
             inbox,
             counters,
             remote: None,
-            worker,
             ended: Ended::default(),
         });
         let (queues, hung) = outputs.suspend(Duration::ZERO, Duration::ZERO);

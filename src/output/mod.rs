@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! let sink = Sink::open(&destination, &settings, &surroundings)?;
-//! let worker = output::spawn(name, sink, orders, &settings, folding, before)?;
+//! let ended = output::spawn(name, sink, orders, &settings, folding, before, &hands)?;
 //! ```
 //!
 //! A destination that cannot be opened is no error here: its worker tries again, and says so.
@@ -15,6 +15,7 @@ pub mod fifo;
 pub mod file;
 pub mod forward;
 pub mod gap;
+mod hands;
 pub mod memory;
 mod pipe;
 pub mod place;
@@ -29,7 +30,6 @@ pub mod worker;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -40,6 +40,8 @@ use crate::config::{Destination, ListenAddress, OutputSettings};
 use crate::counters::Loss;
 use crate::route::inbox::Orders;
 use crate::route::whereabouts::Whereabouts;
+
+pub use hands::Hands;
 
 /// How far a sink came with a block.
 #[derive(Debug)]
@@ -448,7 +450,8 @@ impl Ended {
     }
 }
 
-/// Starts the worker of an output. It ends when its inbox is closed and empty.
+/// Starts the worker of an output. It ends when its inbox is closed and empty. Files share the threads of
+/// `hands`; every other output has one of its own.
 ///
 /// With a predecessor, it begins when that has ended: two writers of one file would rotate it under each
 /// other, and mix the order.
@@ -462,8 +465,13 @@ pub fn spawn(
     settings: &OutputSettings,
     folding: repeat::Folding,
     after: Option<Ended>,
-) -> io::Result<(JoinHandle<()>, Ended)> {
+    hands: &Hands,
+) -> io::Result<Ended> {
+    let shares = matches!(sink, Sink::File(_));
     let worker = worker::Worker::new(name, sink, orders, settings, folding);
+    if shares {
+        return hands.work_for(worker, after);
+    }
     let ended = Ended::default();
     let tell = ended.clone();
     let work = move || {
@@ -471,8 +479,8 @@ pub fn spawn(
         worker.run();
         tell.tell();
     };
-    let thread = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("output".into())
         .spawn(work)?;
-    Ok((thread, ended))
+    Ok(ended)
 }

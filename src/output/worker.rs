@@ -1,4 +1,5 @@
-//! The worker: one thread for each output, from its inbox to its sink.
+//! The worker of an output, from its inbox to its sink: on a thread of its own, or turn by turn on those that
+//! files share ([`super::hands`]).
 //!
 //! ```text
 //! next order ──► fold repeats ──► write ──► account ──► keep ──► sync ──► let go
@@ -12,6 +13,7 @@
 mod rewrite;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::repeat::{Folded, Folding, Repeats, Style};
@@ -54,6 +56,20 @@ const GAP_PAUSE: Duration = Duration::from_secs(1);
 
 /// A line that told of a gap was not taken: it is tried with records after this long.
 const GAP_RETRY: Duration = Duration::from_millis(100);
+
+/// Orders for each turn, so that other outputs have theirs.
+const TURN: usize = 4;
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Turn {
+    /// There is more to do.
+    Again,
+    /// There is nothing to do until then, or until the waker is told.
+    Sleep(Option<Instant>),
+    /// The output has ended.
+    Over,
+}
 
 /// One output at work.
 #[derive(Debug)]
@@ -106,31 +122,77 @@ impl Worker {
 
     /// Works until the inbox is closed or its stop deadline has passed, then writes what it can.
     pub fn run(mut self) {
-        self.sink.prepare();
-        // What was in hand at a fault of ours is lost and counted; the output goes on.
+        self.begin();
         while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
-            if let Some(repeats) = &mut self.repeats {
-                repeats.forget();
-            }
-            self.sink.give_up();
-            self.orders.lose_what_is_out();
+            self.mend();
         }
     }
 
+    /// Before anything else: makes ready what shall be there before its first message.
+    pub(super) fn begin(&mut self) {
+        self.sink.prepare();
+    }
+
+    /// After a fault of ours: what was in hand is lost and counted; the output goes on.
+    pub(super) fn mend(&mut self) {
+        if let Some(repeats) = &mut self.repeats {
+            repeats.forget();
+        }
+        self.sink.give_up();
+        self.orders.lose_what_is_out();
+    }
+
     fn work(&mut self) {
-        loop {
-            match self.orders.next(self.alarm()) {
-                Next::Order(Order::Write(block)) => self.take(block),
-                Next::Order(Order::Change(change)) => self.obey(change),
-                Next::Late => {
-                    self.on_time();
-                    if self.orders.stop_by().is_some_and(|by| by <= Instant::now()) {
-                        break;
+        while {
+            let next = self.orders.next(self.alarm());
+            self.follow(next)
+        } {}
+        self.finish();
+    }
+
+    /// As [`run`](Self::run), but instead of waiting for something to do it returns; `waker` is told when
+    /// something comes. It waits all the same while what it has in hand cannot be written.
+    pub(super) fn turn(&mut self, waker: &Waker) -> Turn {
+        for _ in 0..TURN {
+            let stop_by = self.orders.stop_by();
+            let alarm = self.alarm().into_iter().chain(stop_by).min();
+            match self.orders.poll(alarm, waker) {
+                Poll::Pending => return Turn::Sleep(alarm),
+                Poll::Ready(next) => {
+                    if !self.follow(next) {
+                        self.finish();
+                        return Turn::Over;
                     }
                 }
-                Next::Closed => break,
             }
         }
+        Turn::Again
+    }
+
+    /// Whether the next turn will wait for the disk, as far as is known.
+    pub(super) fn is_about_to_sync(&self) -> bool {
+        let now = Instant::now();
+        let is_due = self.sync_due().is_some_and(|due| due <= now);
+        is_due || self.unsynced_since.is_some() && self.orders.stop_by().is_some()
+    }
+
+    /// Does what comes next; false if that was all.
+    fn follow(&mut self, next: Next) -> bool {
+        match next {
+            Next::Order(Order::Write(block)) => self.take(block),
+            Next::Order(Order::Change(change)) => self.obey(change),
+            Next::Late => {
+                self.on_time();
+                let stop_by = self.orders.stop_by();
+                return stop_by.is_none_or(|by| by > Instant::now());
+            }
+            Next::Closed => return false,
+        }
+        true
+    }
+
+    /// Says the last words, and lets go of the sink.
+    fn finish(&mut self) {
         self.tell_last_repeats();
         self.tell_gap(false);
         self.sync_now();

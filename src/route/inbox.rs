@@ -15,6 +15,7 @@ mod room;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -85,8 +86,8 @@ pub enum Claim {
 /// How many empty blocks are kept for reuse.
 const SPARE_BLOCKS: usize = 4;
 
-/// A block that grew beyond this is not kept.
-const SPARE_MEMORY: usize = 2 * Block::FULL;
+/// A block that grew beyond this is not kept: a batch of long messages makes such a one.
+const SPARE_MEMORY: usize = 8 * Block::FULL;
 
 #[derive(Debug)]
 struct State {
@@ -103,6 +104,8 @@ struct State {
     /// its price, too.
     is_idle: bool,
     waiting: u32,
+    /// Whom to tell instead, if no thread waits.
+    waker: Option<Waker>,
     spare: Vec<Block>,
     /// What the spare blocks take.
     spare_memory: Held,
@@ -194,8 +197,9 @@ struct Sending(Arc<Shared>);
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.arrived.notify_all();
+        let mut state = self.0.lock();
+        state.closed = true;
+        self.0.call(&mut state);
     }
 }
 
@@ -219,8 +223,9 @@ pub fn inbox(
             patience: Inbox::SHORT_PATIENCE,
             is_idle: false,
             waiting: 0,
+            waker: None,
             spare: Vec::new(),
-            spare_memory: memory.holder(),
+            spare_memory: memory.spare_holder(),
             trouble: None,
             closed: false,
             ending_told: false,
@@ -316,8 +321,9 @@ impl Inbox {
 
     /// Asks for a change behind the messages that are queued already.
     pub fn order(&self, change: Change) {
-        self.0.0.lock().orders.push_back(Order::Change(change));
-        self.0.0.arrived.notify_one();
+        let mut state = self.0.0.lock();
+        state.orders.push_back(Order::Change(change));
+        self.0.0.call(&mut state);
     }
 
     /// From now on it matters whether something comes: see [`Self::was_quiet`].
@@ -354,8 +360,9 @@ pub struct Stopper(Arc<Shared>);
 impl Stopper {
     /// Tells the worker to be done by then: what it cannot write until then is dropped and counted.
     pub fn stop_by(&self, deadline: Instant) {
-        self.0.lock().stop_by = Some(deadline);
-        self.0.arrived.notify_all();
+        let mut state = self.0.lock();
+        state.stop_by = Some(deadline);
+        self.0.call(&mut state);
     }
 
     /// As [`Stopper::stop_by`], but what the worker cannot write until then is kept: see
@@ -374,8 +381,7 @@ impl Stopper {
             state.memory.grow(block.memory());
             state.orders.push_front(Order::Write(block));
         }
-        drop(state);
-        self.0.arrived.notify_all();
+        self.0.call(&mut state);
     }
 
     /// What a worker that was suspended and has ended could not write, in order.
@@ -396,6 +402,34 @@ impl Stopper {
 pub struct Full;
 
 impl Shared {
+    /// What is there without waiting.
+    fn take(&self, state: &mut State) -> Option<Next> {
+        let Some(order) = state.orders.pop_front() else {
+            return state.closed.then_some(Next::Closed);
+        };
+        if let Order::Write(block) = &order {
+            state.memory.shrink(block.memory());
+            self.is_tight.store(state.memory.is_tight(), Relaxed);
+            state.taken += 1;
+            state.in_vain = InVain::Nobody;
+            self.was_in_vain.store(false, Relaxed);
+            if state.waiting > 0 {
+                self.room.notify_all();
+            }
+            self.room_for_tasks.notify_waiters();
+        }
+        Some(Next::Order(order))
+    }
+
+    /// Tells the worker that there is something to do.
+    fn call(&self, state: &mut State) {
+        state.is_idle = false;
+        self.arrived.notify_all();
+        if let Some(waker) = &state.waker {
+            waker.wake_by_ref();
+        }
+    }
+
     fn accept(&self, state: &mut State, block: &mut Block) {
         if block.is_empty() {
             return;
@@ -420,8 +454,8 @@ impl Shared {
                 state
                     .orders
                     .push_back(Order::Write(std::mem::replace(block, empty)));
-                if std::mem::take(&mut state.is_idle) {
-                    self.arrived.notify_one();
+                if state.is_idle {
+                    self.call(state);
                 }
             }
         }
@@ -436,22 +470,8 @@ impl Orders {
         let shared = &self.0;
         let mut state = shared.lock();
         loop {
-            if let Some(order) = state.orders.pop_front() {
-                if let Order::Write(block) = &order {
-                    state.memory.shrink(block.memory());
-                    shared.is_tight.store(state.memory.is_tight(), Relaxed);
-                    state.taken += 1;
-                    state.in_vain = InVain::Nobody;
-                    shared.was_in_vain.store(false, Relaxed);
-                    if state.waiting > 0 {
-                        shared.room.notify_all();
-                    }
-                    shared.room_for_tasks.notify_waiters();
-                }
-                return Next::Order(order);
-            }
-            if state.closed {
-                return Next::Closed;
+            if let Some(next) = shared.take(&mut state) {
+                return next;
             }
             let until = [until, state.stop_by].into_iter().flatten().min();
             state.is_idle = true;
@@ -471,6 +491,27 @@ impl Orders {
             };
             state.is_idle = false;
         }
+    }
+
+    /// As [`next`](Self::next), without waiting: from then on `waker` is told whenever there may be something.
+    pub fn poll(&self, until: Option<Instant>, waker: &Waker) -> Poll<Next> {
+        let mut state = self.0.lock();
+        if let Some(next) = self.0.take(&mut state) {
+            return Poll::Ready(next);
+        }
+        let until = [until, state.stop_by].into_iter().flatten().min();
+        if until.is_some_and(|until| until <= Instant::now()) {
+            return Poll::Ready(Next::Late);
+        }
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|last| last.will_wake(waker))
+        {
+            state.waker = Some(waker.clone());
+        }
+        state.is_idle = true;
+        Poll::Pending
     }
 
     /// Whether something is queued right now.
@@ -542,8 +583,9 @@ impl Orders {
     pub fn recycle(&self, mut block: Block) {
         block.clear();
         let mut state = self.0.lock();
-        let keep = state.spare.len() < SPARE_BLOCKS && !state.memory.is_tight();
-        if keep && block.memory() <= SPARE_MEMORY {
+        let few = state.spare.len() < SPARE_BLOCKS && block.memory() <= SPARE_MEMORY;
+        let budget = state.memory.budget();
+        if few && !state.memory.is_tight() && budget.may_spare(block.memory()) {
             state.spare_memory.grow(block.memory());
             state.spare.push(block);
         }

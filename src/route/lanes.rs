@@ -43,10 +43,13 @@ pub struct Lanes {
     open: Vec<Block>,
     /// First lanes of outputs whose block holds a record, so that handing over does not look at all.
     dirty: Vec<LaneId>,
+    /// Those of them whose block is full: there may be a thousand that are not.
+    full: Vec<LaneId>,
     picked: Vec<LaneId>,
     answers: Answers,
-    /// For each lane, the records that were never made, since the last hand-over.
+    /// For each lane, the records that were never made since the last hand-over; and whether there are any.
     withheld: Vec<Withheld>,
+    has_withheld: bool,
     formatter: Formatter,
 }
 
@@ -55,15 +58,17 @@ impl Lanes {
     pub fn new(table: Arc<RoutingTable>) -> Self {
         let open = table.lanes().iter().map(|_| Block::default()).collect();
         let withheld = vec![Withheld::default(); table.lanes().len()];
-        let (dirty, picked) = (Vec::new(), Vec::new());
+        let (dirty, full, picked) = (Vec::new(), Vec::new(), Vec::new());
         let answers = table.answers();
         Self {
             table,
             open,
             dirty,
+            full,
             picked,
             answers,
             withheld,
+            has_withheld: false,
             formatter: Formatter::default(),
         }
     }
@@ -101,9 +106,11 @@ impl Lanes {
             table,
             open,
             dirty,
+            full,
             picked,
             answers,
             withheld,
+            has_withheld,
             formatter,
         } = self;
         picked.clear();
@@ -113,10 +120,12 @@ impl Lanes {
             let Lane { inbox, remote, .. } = &table.lanes()[lane.index()];
             if inbox.refuses(claim) {
                 withheld[lane.index()].share += 1;
+                *has_withheld = true;
             } else if let (Some(from), Some(remote)) = (from, remote)
                 && remote.includes(from)
             {
                 withheld[lane.index()].back += 1;
+                *has_withheld = true;
             } else {
                 picked.push(lane);
             }
@@ -132,6 +141,7 @@ impl Lanes {
             if open[place].is_empty() {
                 dirty.push(first);
             }
+            let was_full = open[place].is_full();
             let template = table.lanes()[lane.index()].template;
             // The last record of a block is that of the last lane that was picked for it.
             let source = open_elsewhere(table, &picked[..index], template)
@@ -142,15 +152,16 @@ impl Lanes {
                     formatter.write(out, message, shown, template)
                 }),
             }
+            if !was_full && open[place].is_full() {
+                full.push(first);
+            }
         }
         fate
     }
 
     /// Whether some lane holds a full block.
     pub fn has_full(&self) -> bool {
-        self.dirty
-            .iter()
-            .any(|lane| self.open[lane.index()].is_full())
+        !self.full.is_empty()
     }
 
     /// Whether all blocks are empty.
@@ -167,23 +178,33 @@ impl Lanes {
             table,
             open,
             dirty,
+            full: full_ones,
             withheld,
+            has_withheld,
             ..
         } = self;
-        if which == Which::All {
+        if which == Which::All && std::mem::take(has_withheld) {
             for (lane, withheld) in table.lanes().iter().zip(withheld.iter_mut()) {
                 let Withheld { share, back } = std::mem::take(withheld);
                 lane.inbox.refuse(share, Loss::Share);
                 lane.inbox.refuse(back, Loss::Loop);
             }
         }
+        if which == Which::Full && full_ones.is_empty() {
+            return;
+        }
+        full_ones.clear();
         dirty.retain(|lane| {
             let block = &mut open[lane.index()];
             if which == Which::Full && !block.is_full() {
                 return true;
             }
             let inbox = &table.lanes()[lane.index()].inbox;
-            !(inbox.offer(block).is_ok() || full(inbox, block))
+            let stays = inbox.offer(block).is_err() && !full(inbox, block);
+            if stays && block.is_full() {
+                full_ones.push(*lane);
+            }
+            stays
         });
     }
 }

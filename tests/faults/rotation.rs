@@ -210,6 +210,8 @@ fn f41_without_room_for_an_archive_the_file_stays_plain_and_is_said_to() {
 fn f42_copytruncate_in_a_loop_leaves_no_nul_and_no_torn_line() {
     let daemon = Daemon::start("user.*\t{dir}/log\n");
     let log = daemon.setup().path("log");
+    daemon.unix("<13>app: the first");
+    daemon.file("log").wait_for("the first");
     let done = AtomicBool::new(false);
     let (sent, mut copies) = (4000, Vec::new());
     thread::scope(|scope| {
