@@ -8,6 +8,10 @@
 //! A block is filled by one lane, handed over whole when it is full or its owner is about to sleep,
 //! and comes back empty for reuse. It holds up to [`Block::FULL`] octets, or one larger record.
 
+mod encoded;
+
+use std::ops::Range;
+
 use bytes::BytesMut;
 
 use crate::pri::{Pri, Severity};
@@ -149,13 +153,20 @@ impl Block {
     /// A copy of the records from number `from` on.
     #[must_use]
     pub fn rest(&self, from: usize) -> Self {
-        let mut rest = Self::default();
-        for (index, record) in self.records.iter().enumerate().skip(from) {
+        self.part(from..self.len())
+    }
+
+    /// A copy of these records, as far as there are so many.
+    #[must_use]
+    pub fn part(&self, which: Range<usize>) -> Self {
+        let mut part = Self::default();
+        let records = self.records.iter().enumerate().take(which.end);
+        for (index, record) in records.skip(which.start) {
             let octets = &self.octets[self.start_of(index)..record.end as usize];
-            rest.octets.extend_from_slice(octets);
-            rest.close(record.pri, record.body as usize);
+            part.octets.extend_from_slice(octets);
+            part.close(record.pri, record.body as usize);
         }
-        rest
+        part
     }
 
     fn close(&mut self, pri: Pri, body: usize) {

@@ -14,4 +14,5 @@ pub mod output;
 pub mod pri;
 pub mod report;
 pub mod route;
+pub mod spool;
 pub mod sys;

@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["pri", "sys", "cli"],
     &["message", "frame", "report"],
     &["block", "budget", "counters", "format"],
-    &["config"],
+    &["config", "spool"],
     &["route"],
     &["input", "output"],
     &["daemon"],

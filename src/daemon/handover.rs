@@ -32,7 +32,6 @@ use crate::frame::Framer;
 use crate::input::stream::Suspended;
 use crate::input::{MAX_MESSAGE, unix};
 use crate::output::memory::Content;
-use crate::pri::Pri;
 use crate::sys;
 
 /// The format of the file; another number is another format, which is refused.
@@ -115,14 +114,7 @@ impl State {
         });
         out.list(&self.queues, |out, (destination, blocks)| {
             out.octets(destination.as_bytes());
-            out.list(blocks, |out, block| {
-                out.number(block.len() as u64);
-                for entry in block.iter() {
-                    out.number(u64::from(entry.pri.value()));
-                    out.number((entry.octets.len() - entry.body.len()) as u64);
-                    out.octets(entry.octets);
-                }
-            });
+            out.list(blocks, |out, block| block.encode(&mut out.0));
         });
         out.list(&self.rings, |out, (name, content)| {
             out.octets(name.as_bytes());
@@ -327,19 +319,8 @@ impl<'a> Reader<'a> {
     }
 
     fn block(&mut self) -> Option<Block> {
-        let mut block = Block::default();
-        for _ in 0..self.number()? {
-            let pri = Pri::new(u8::try_from(self.number()?).ok()?)?;
-            let body = usize::try_from(self.number()?).ok()?;
-            let octets = self.octets()?;
-            if body > octets.len() || block.octets().len() + octets.len() > u32::MAX as usize {
-                return None;
-            }
-            block.push(pri, |out| {
-                out.extend_from_slice(octets);
-                body
-            });
-        }
+        let (block, rest) = Block::decode(self.0)?;
+        self.0 = rest;
         Some(block)
     }
 
@@ -370,7 +351,7 @@ mod tests {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
     use super::*;
-    use crate::pri::{Facility, Severity};
+    use crate::pri::{Facility, Pri, Severity};
 
     fn descriptor() -> OwnedFd {
         File::open("/dev/null").expect("it is there").into()
