@@ -172,8 +172,11 @@ pub struct OutputCounters {
     pub torn_tails: Counter,
     /// Lines that were written again, since a failed sync may have lost them. Not in `written`.
     pub rewritten: Counter,
+    /// Records that went to the spool, since the output was behind; they count elsewhere too.
+    pub spooled: Counter,
     dropped: [Counter; Loss::COUNT],
     queued: AtomicU64,
+    in_spool: AtomicU64,
 }
 
 impl OutputCounters {
@@ -190,6 +193,16 @@ impl OutputCounters {
     /// Records that wait, in the queue or in the hands of the worker.
     pub fn queued(&self) -> u64 {
         self.queued.load(Relaxed)
+    }
+
+    /// Records in the spool; they count as queued.
+    pub fn in_spool(&self) -> u64 {
+        self.in_spool.load(Relaxed)
+    }
+
+    /// Notes how many records are in the spool.
+    pub fn set_in_spool(&self, records: u64) {
+        self.in_spool.store(records, Relaxed);
     }
 
     /// Notes that `records` joined the queue.

@@ -25,7 +25,7 @@ pub mod segment;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -57,6 +57,8 @@ pub struct Spool {
     directory: Directory,
     limit: AtomicU64,
     used: AtomicU64,
+    /// Whether there was no room when it was asked for last.
+    is_full: AtomicBool,
     _lock: Flock<File>,
 }
 
@@ -86,6 +88,7 @@ impl Spool {
             directory,
             limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
             _lock: lock,
         };
         let mut used = 0;
@@ -155,11 +158,22 @@ impl Spool {
         Ok(outputs)
     }
 
-    /// Takes so many octets of what it may hold; false if they are not there.
+    /// Takes so many octets of what it may hold; false if they are not there. Once they are not, there must be room for
+    /// a segment: what fits into the last gap would have senders believe that there is hope.
     fn reserve(&self, octets: u64) -> bool {
         let limit = self.limit();
-        let more = |used: u64| used.checked_add(octets).filter(|used| *used <= limit);
-        self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
+        let wanted = if self.is_full.load(Relaxed) {
+            octets.max(self.longest_segment())
+        } else {
+            octets
+        };
+        let more = |used: u64| {
+            let fits = used.checked_add(wanted).is_some_and(|used| used <= limit);
+            fits.then_some(used + octets)
+        };
+        let is_reserved = self.used.fetch_update(Relaxed, Relaxed, more).is_ok();
+        self.is_full.store(!is_reserved, Relaxed);
+        is_reserved
     }
 
     fn release(&self, octets: u64) {

@@ -9,7 +9,7 @@ use super::piece::{BLANKS, Piece, Problem, quoted, suggestion};
 use super::rotation::{self, RotationDecl};
 use super::selector::is_facility;
 use super::size;
-use super::{Compression, Escape, KeepFree, ListenAddress};
+use super::{Compression, Escape, KeepFree, ListenAddress, SpoolDecl};
 
 /// What a keyword line says.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,7 @@ pub(super) enum Keyword<'a> {
     Memory(usize),
     Escape(Escape),
     KeepFree(KeepFree),
+    Spool(SpoolDecl),
 }
 
 impl PartialEq for Piece<'_> {
@@ -135,7 +136,39 @@ fn keyword<'a>(
             let message = || bad(format!("memory {} is out of range", quoted(value)), help);
             Keyword::Memory(octets.ok_or_else(message)?)
         }
+        "spool" => {
+            let help = "write for example spool /var/spool/syslogd 256M";
+            Keyword::Spool(spool(value).map_err(|message| bad(message, help))?)
+        }
         _ => Keyword::Escape(escape(argument)?),
+    })
+}
+
+/// Reads a directory, and how much it may hold.
+fn spool(value: &str) -> Result<SpoolDecl, String> {
+    let (path, size) = value.split_once(BLANKS).unwrap_or((value, ""));
+    if !path.starts_with('/') {
+        return Err(format!(
+            "{} is no absolute path of a directory",
+            quoted(path)
+        ));
+    }
+    let limit = match size.trim_matches(BLANKS) {
+        "" => None,
+        size => {
+            let limit = size::size(size)?;
+            if !SPOOL.contains(&limit) {
+                return Err(format!(
+                    "a spool of {} is out of range, 1M to 1024G",
+                    quoted(size)
+                ));
+            }
+            Some(limit)
+        }
+    };
+    Ok(SpoolDecl {
+        path: PathBuf::from(path),
+        limit,
     })
 }
 
@@ -175,6 +208,9 @@ const UDP_SIZES: std::ops::RangeInclusive<usize> = 480..=65_507;
 /// What a hundred outputs with a block each, or ten thousand connections, can live with; and what nobody
 /// means but by mistake.
 const MEMORY: std::ops::RangeInclusive<usize> = 8 << 20..=64 << 30;
+
+/// From some segments with a block each to what nobody means but by mistake.
+const SPOOL: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
     let name = word.text;
@@ -232,7 +268,7 @@ fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
 }
 
 /// How a keyword line begins.
-pub(super) const KEYWORDS: [&str; 15] = [
+pub(super) const KEYWORDS: [&str; 16] = [
     "include",
     "listen",
     "rotate_size",
@@ -248,6 +284,7 @@ pub(super) const KEYWORDS: [&str; 15] = [
     "memory",
     "escape",
     "keep_free",
+    "spool",
 ];
 
 #[cfg(test)]
@@ -316,6 +353,20 @@ mod tests {
             ("memory = 8M", Keyword::Memory(8 << 20)),
             ("escape lossless", Keyword::Escape(Escape::Lossless)),
             (
+                "spool /var/spool/syslogd",
+                Keyword::Spool(SpoolDecl {
+                    path: PathBuf::from("/var/spool/syslogd"),
+                    limit: None,
+                }),
+            ),
+            (
+                "spool = /s  1M",
+                Keyword::Spool(SpoolDecl {
+                    path: PathBuf::from("/s"),
+                    limit: Some(1 << 20),
+                }),
+            ),
+            (
                 "include /etc/syslog.d/*.conf",
                 Keyword::Include(Piece::new("/etc/syslog.d/*.conf")),
             ),
@@ -360,6 +411,10 @@ mod tests {
             ("keep_free 0", "E105"),
             ("keep_free much", "E105"),
             ("memory 1M", "E105"),
+            ("spool var/spool", "E105"),
+            ("spool /s 1k", "E105"),
+            ("spool /s 2000G", "E105"),
+            ("spool /s 1M 2", "E105"),
             ("memory 1T", "E105"),
             ("memory 100G", "E105"),
             ("listen localhost", "E105"),

@@ -314,6 +314,7 @@ impl<'a> Loader<'a> {
             Keyword::Memory(octets) => settings.memory = Some(octets),
             Keyword::Escape(escape) => settings.escape = escape,
             Keyword::KeepFree(free) => settings.keep_free = Some(free),
+            Keyword::Spool(spool) => settings.spool = Some(spool),
         }
     }
 

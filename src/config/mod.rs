@@ -65,6 +65,15 @@ pub struct Config {
     pub settings: Settings,
 }
 
+/// A directory for messages that wait.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SpoolDecl {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How much it may hold, in octets.
+    pub limit: Option<u64>,
+}
+
 /// Where something stands: a file of the configuration, and the octets in it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Span {
@@ -485,6 +494,8 @@ pub struct Settings {
     pub allow_net_console: bool,
     /// `memory SIZE`: what queues and unfinished frames may take together, in octets.
     pub memory: Option<usize>,
+    /// `spool DIRECTORY [SIZE]`: where messages wait for outputs that are behind.
+    pub spool: Option<SpoolDecl>,
     /// `escape …`: for rules that do not say.
     pub escape: Escape,
     /// `keep_free 5%`: below this files give up messages, the least urgent first.

@@ -28,6 +28,7 @@ pub mod plan;
 mod ready_fd;
 pub mod running;
 mod speaker;
+mod spool;
 pub mod statistics;
 pub mod supervisor;
 pub mod try_out;
@@ -390,15 +391,20 @@ impl Started {
         } = self;
         notifier.stopping();
         let began = Instant::now();
-        let mut deadline = began + LAST_CALL;
+        let last_call = if running.has_spool() {
+            LAST_CALL_WITH_SPOOL
+        } else {
+            LAST_CALL
+        };
+        let mut deadline = began + last_call;
         running.hurry(deadline);
         if running.is_in_trouble() {
             tracing::info!(
                 "{signal}: what is queued is tried for {} s; another signal ends that",
-                LAST_CALL.as_secs()
+                last_call.as_secs()
             );
         }
-        while running.is_in_trouble() && began.elapsed() < STILL_RECEIVING {
+        while running.is_in_trouble() && began.elapsed() + NO_MORE_RECEIVING < last_call {
             if let Some(Event::Stop(_)) = events.wait_for(LOOK_AGAIN) {
                 deadline = Instant::now() + AT_ONCE;
                 break;
@@ -428,8 +434,11 @@ impl Started {
 /// How long the end may take.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
-/// For so much of it messages are received while an output tries in vain.
-const STILL_RECEIVING: Duration = Duration::from_millis(4500);
+/// How long, where the rest goes to the spool.
+const LAST_CALL_WITH_SPOOL: Duration = Duration::from_secs(1);
+
+/// The last of it, when messages are received no more although an output tries in vain.
+const NO_MORE_RECEIVING: Duration = Duration::from_millis(500);
 
 /// How long it may take after a second signal.
 const AT_ONCE: Duration = Duration::from_millis(200);

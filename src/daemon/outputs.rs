@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::plan::{OutputPlan, Plan};
+use super::spool;
 use crate::block::Block;
 use crate::budget::Budget;
 use crate::config::Destination;
@@ -12,6 +13,7 @@ use crate::counters::{Loss, OutputCounters};
 use crate::output::{self, Ended, Hands, Sink, Surroundings};
 use crate::report::counted;
 use crate::route::inbox::{self, Change, Inbox, Stopper};
+use crate::route::spooler::Spooler;
 use crate::route::whereabouts::Whereabouts;
 use crate::route::{Lane, LaneId, Policy, RoutingTable};
 
@@ -20,6 +22,9 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// Files are there when we say that we have started, unless their disk takes longer than this.
 const OPEN_WITHIN: Duration = Duration::from_millis(100);
+
+/// Beyond the deadline, for workers that leave what they have to the spool.
+const SPOOL_GRACE: Duration = Duration::from_millis(2500);
 
 /// At a hand-over outputs write for so long; the rest is handed over.
 pub(super) const SUSPEND_WITHIN: Duration = Duration::from_millis(50);
@@ -34,6 +39,8 @@ pub(super) type Suspended = Vec<(String, Vec<Block>)>;
 #[derive(Debug)]
 struct Running {
     plan: OutputPlan,
+    /// Whether it was opened just now, and may have to wait for one that it follows.
+    is_new: bool,
     inbox: Inbox,
     remote: Option<Arc<Whereabouts>>,
     counters: Arc<OutputCounters>,
@@ -48,6 +55,8 @@ pub struct Outputs {
     running: Vec<Running>,
     /// Outputs of earlier configurations that still write what was routed to them.
     leaving: Vec<Leaving>,
+    /// Where messages wait for those that are behind.
+    spooler: Option<Spooler>,
     /// What another process could not write to outputs that no rule names any more.
     unwanted: Vec<(String, Arc<OutputCounters>)>,
 }
@@ -110,6 +119,7 @@ impl Outputs {
         let steps = reconcile(&plans, &plan.outputs);
         self.memory.set_limit(plan.memory);
         surroundings.listens.store(Arc::new(plan.listens.clone()));
+        spool::follow(&mut self.spooler, plan);
         let mut opened = Vec::new();
         for (step, wanted) in steps.iter().zip(&plan.outputs) {
             if *step == Step::Open {
@@ -141,6 +151,7 @@ impl Outputs {
             };
             self.running.extend(running);
         }
+        self.attach();
         self.leaving.retain(|old| !old.ended.is_so());
         let closed = before.into_iter().flatten();
         self.leaving.extend(closed.map(|old| Leaving {
@@ -150,6 +161,25 @@ impl Outputs {
             ended: old.ended,
         }));
         Ok(self.table(plan, config, policy))
+    }
+
+    /// Lets the spool have what outputs are behind with.
+    fn attach(&mut self) {
+        for running in &mut self.running {
+            let is_new = std::mem::take(&mut running.is_new);
+            let destination = &running.plan.destination;
+            if let Some(spooler) = &self.spooler
+                && spool::takes(destination)
+            {
+                let name = destination.to_string();
+                running.inbox.attach(spooler, &name, is_new);
+            }
+        }
+    }
+
+    /// Whether what they cannot write at the end is kept.
+    pub(super) fn have_spool(&self) -> bool {
+        self.spooler.is_some()
     }
 
     /// The worker of the same destination that must end before another one may begin.
@@ -317,7 +347,12 @@ impl Outputs {
             counters.push(old.counters);
             ended.push(old.ended);
         }
-        let patience = deadline + GRACE;
+        let grace = if self.have_spool() {
+            SPOOL_GRACE
+        } else {
+            GRACE
+        };
+        let patience = deadline + grace;
         let hanging = ended.iter().filter(|ended| !ended.wait_until(patience));
         match hanging.count() {
             0 => {}
@@ -325,7 +360,8 @@ impl Outputs {
             hanging => tracing::error!("{hanging} outputs hang, and are left behind"),
         }
         let lost = |counters: &Arc<OutputCounters>| {
-            counters.dropped(Loss::Shutdown).get() + counters.queued()
+            let unwritten = counters.queued().saturating_sub(counters.in_spool());
+            counters.dropped(Loss::Shutdown).get() + unwritten
         };
         counters.iter().map(lost).sum()
     }
@@ -349,6 +385,7 @@ fn open(
     let ended = output::spawn(name, sink, orders, settings, folding, before, hands)?;
     Ok(Running {
         plan: plan.clone(),
+        is_new: true,
         inbox,
         remote,
         counters,
@@ -421,6 +458,7 @@ mod tests {
         let mut outputs = Outputs::default();
         outputs.running.push(Running {
             plan,
+            is_new: false,
             inbox,
             counters,
             remote: None,

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use crate::budget::Budget;
 use crate::cli::{Arguments, LineStyle, OutputFormat};
 use crate::config::{
-    self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, Sync, Transport,
+    self, Config, Destination, LayoutDecl, ListenAddress, OutputSettings, RuleDecl, SpoolDecl,
+    Sync, Transport,
 };
 use crate::format::{Escape, Escaping, Layout, Template};
 use crate::output::forward::Limits;
@@ -38,6 +39,8 @@ pub struct Plan {
     pub forwards_back: bool,
     /// What queues and unfinished frames may take together, in octets.
     pub memory: usize,
+    /// Where messages wait for outputs that are behind.
+    pub spool: Option<SpoolDecl>,
     /// Sentences for the operator.
     pub warnings: Vec<String>,
 }
@@ -87,6 +90,7 @@ impl Plan {
             forwards_local_only: arguments.forward_local,
             forwards_back: arguments.forward_back,
             memory: config.settings.memory.unwrap_or(Budget::DEFAULT),
+            spool: config.settings.spool.clone(),
             ..Self::default()
         };
         let secure = secure(arguments, config);

@@ -281,6 +281,11 @@ impl Running {
         self.outputs.are_in_trouble()
     }
 
+    /// Whether what outputs cannot write at the end is kept.
+    pub(super) fn has_spool(&self) -> bool {
+        self.outputs.have_spool()
+    }
+
     /// Tells the outputs that the end is near.
     pub(super) fn hurry(&self, deadline: Instant) {
         self.outputs.hurry(deadline);

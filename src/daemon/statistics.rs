@@ -47,7 +47,8 @@ impl Statistics {
             _ = write!(
                 json,
                 "{comma}\n    {{\"name\": {}, \"enqueued\": {}, \"written\": {}, \"octets\": {}, \
-                 \"dropped\": {}, \"queued\": {}, \"torn_tails\": {}, \"rewritten\": {}}}",
+                 \"dropped\": {}, \"queued\": {}, \"torn_tails\": {}, \"rewritten\": {}, \
+                 \"spooled\": {}, \"in_spool\": {}}}",
                 quoted(name),
                 counters.enqueued.get(),
                 counters.written.get(),
@@ -56,6 +57,8 @@ impl Statistics {
                 counters.queued(),
                 counters.torn_tails.get(),
                 counters.rewritten.get(),
+                counters.spooled.get(),
+                counters.in_spool(),
             );
         }
         json.push_str("\n  ]\n}\n");

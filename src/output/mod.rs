@@ -257,16 +257,16 @@ impl Sink {
         }
     }
 
-    /// Whether records are on their way that may have to be sent again; to be settled a second later.
-    pub fn is_unsettled(&mut self) -> bool {
+    /// How many records are on their way that may have to be sent again; to be settled a second later.
+    pub fn unsettled(&mut self) -> usize {
         match self {
-            Self::Forward(forward) => forward.is_unsettled(),
+            Self::Forward(forward) => forward.unsettled(),
             Self::File(_)
             | Self::Fifo(_)
             | Self::Command(_)
             | Self::Terminal(_)
             | Self::Users(_)
-            | Self::Memory(_) => false,
+            | Self::Memory(_) => 0,
         }
     }
 

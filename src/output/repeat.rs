@@ -160,6 +160,11 @@ impl Repeats {
         Some((block, count))
     }
 
+    /// How many messages wait for a line that counts them.
+    pub fn pending(&self) -> u64 {
+        self.count
+    }
+
     /// The line could not be written: its count is to be told later.
     pub fn put_back(&mut self, count: u64) {
         self.count += count;

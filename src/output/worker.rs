@@ -144,6 +144,7 @@ impl Worker {
 
     fn work(&mut self) {
         while {
+            self.settle_spool();
             let next = self.orders.next(self.alarm());
             self.follow(next)
         } {}
@@ -154,6 +155,7 @@ impl Worker {
     /// something comes. It waits all the same while what it has in hand cannot be written.
     pub(super) fn turn(&mut self, waker: &Waker) -> Turn {
         for _ in 0..TURN {
+            self.settle_spool();
             let stop_by = self.orders.stop_by();
             let alarm = self.alarm().into_iter().chain(stop_by).min();
             match self.orders.poll(alarm, waker) {
@@ -196,21 +198,33 @@ impl Worker {
         self.tell_last_repeats();
         self.tell_gap(false);
         self.sync_now();
+        let deadline = self.orders.stop_by().or(self.ending);
+        let mut deadline = deadline.unwrap_or_else(|| Instant::now() + DRAIN);
+        if self.orders.is_handed_over() {
+            deadline = Instant::now() + HAND_OVER_WITHIN;
+        }
+        let unsure = self.sink.close(deadline);
         if self.orders.is_suspending() {
-            self.sink.close(Instant::now() + HAND_OVER_WITHIN);
-            self.orders.keep_first(self.sink.take_back());
+            let unsure = self.sink.take_back();
+            let sent = unsure.len() as u64;
+            self.orders.keep_first(unsure);
+            self.orders.leave(sent, self.repeats.is_some());
             return;
         }
-        let deadline = self.orders.stop_by().or(self.ending);
-        let unsure = self
-            .sink
-            .close(deadline.unwrap_or_else(|| Instant::now() + DRAIN));
         if unsure > 0 {
             let unsure = match unsure {
                 1 => "message".to_owned(),
                 unsure => format!("{unsure} messages"),
             };
             tracing::warn!("{}: the last {unsure} may not have arrived", self.name);
+        }
+    }
+
+    /// Lets the spool forget what was read from it, was written, and will not be written again.
+    fn settle_spool(&mut self) {
+        if self.orders.reads_back() && self.unsynced_since.is_none() {
+            let repeats = self.repeats.as_ref().map_or(0, Repeats::pending);
+            self.orders.settle(self.sink.unsettled() as u64 + repeats);
         }
     }
 
@@ -290,7 +304,7 @@ impl Worker {
 
     /// Looks again later whether all that was sent has arrived.
     fn settle_after(&mut self, pause: Duration) {
-        if self.settle_at.is_none() && self.sink.is_unsettled() {
+        if self.settle_at.is_none() && self.sink.unsettled() > 0 {
             self.settle_at = Some(Instant::now() + pause);
         }
     }

@@ -8,9 +8,12 @@
 //!
 //! Bounded by its share of the memory budget. When it is full the caller decides: wait ([`room`]), or make
 //! room by dropping the least urgent records ([`Inbox::force`]). Every drop is counted and told
-//! ([`super::loss`]). The queue closes when the last `Inbox` is gone; the worker then drains it and ends.
+//! ([`super::loss`]). Before that its oldest part goes to a disk, if there is a spool ([`spooling`]). The queue closes
+//! when the last `Inbox` is gone; the worker then drains it and ends.
 
+mod leaving;
 mod room;
+pub(super) mod spooling;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -21,6 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use self::room::InVain;
+use self::spooling::{Front, Middle};
 use super::loss::{Gap, LossLog};
 use crate::block::Block;
 use crate::budget::{Budget, Held};
@@ -116,6 +120,8 @@ struct State {
     stop_by: Option<Instant>,
     /// What the worker could not write by then, if somebody else is to write it.
     kept: Option<VecDeque<Block>>,
+    /// What of the queue is on a disk, if there is a spool.
+    middle: Option<Box<Middle>>,
 }
 
 impl State {
@@ -137,6 +143,25 @@ impl State {
             Some(Order::Write(last)) => last.octets().len() + octets <= Block::FULL,
             Some(Order::Change(_)) | None => false,
         }
+    }
+
+    /// Keeps an emptied block for reuse, if there are few.
+    fn keep_spare(&mut self, block: Block) {
+        let few = self.spare.len() < SPARE_BLOCKS && block.memory() <= SPARE_MEMORY;
+        let budget = self.memory.budget();
+        if few && !self.memory.is_tight() && budget.may_spare(block.memory()) {
+            self.spare_memory.grow(block.memory());
+            self.spare.push(block);
+        }
+    }
+
+    /// How many records are queued in memory.
+    fn queued_records(&self) -> u64 {
+        let records = |order: &Order| match order {
+            Order::Write(block) => block.len() as u64,
+            Order::Change(_) => 0,
+        };
+        self.orders.iter().map(records).sum()
     }
 
     fn least_urgent(&self) -> Option<Severity> {
@@ -175,6 +200,8 @@ struct Shared {
     /// has waited in vain.
     is_tight: AtomicBool,
     was_in_vain: AtomicBool,
+    /// Whether the worker has blocks from the disk that are not acknowledged.
+    reads_back: AtomicBool,
     counters: Arc<OutputCounters>,
     /// How many records had come when [`Inbox::watch`] was called.
     watched: AtomicU64,
@@ -231,12 +258,14 @@ pub fn inbox(
             ending_told: false,
             stop_by: None,
             kept: None,
+            middle: None,
         }),
         arrived: Condvar::new(),
         room: Condvar::new(),
         room_for_tasks: Notify::new(),
         is_tight: AtomicBool::new(false),
         was_in_vain: AtomicBool::new(false),
+        reads_back: AtomicBool::new(false),
         losses: LossLog::new(name),
         watched: AtomicU64::new(counters.enqueued.get()),
         counters,
@@ -322,7 +351,7 @@ impl Inbox {
     /// Asks for a change behind the messages that are queued already.
     pub fn order(&self, change: Change) {
         let mut state = self.0.0.lock();
-        state.orders.push_back(Order::Change(change));
+        state.queue_change(change);
         self.0.0.call(&mut state);
     }
 
@@ -368,7 +397,10 @@ impl Stopper {
     /// As [`Stopper::stop_by`], but what the worker cannot write until then is kept: see
     /// [`Stopper::take_kept`].
     pub fn suspend_by(&self, deadline: Instant) {
-        self.0.lock().kept.get_or_insert_default();
+        let mut state = self.0.lock();
+        state.kept.get_or_insert_default();
+        state.hand_over(true);
+        drop(state);
         self.stop_by(deadline);
     }
 
@@ -376,6 +408,7 @@ impl Stopper {
     pub fn go_on(&self) {
         let mut state = self.0.lock();
         (state.stop_by, state.ending_told) = (None, false);
+        state.hand_over(false);
         let kept = state.kept.take().into_iter().flatten();
         for block in kept.rev() {
             state.memory.grow(block.memory());
@@ -402,23 +435,16 @@ impl Stopper {
 pub struct Full;
 
 impl Shared {
-    /// What is there without waiting.
-    fn take(&self, state: &mut State) -> Option<Next> {
-        let Some(order) = state.orders.pop_front() else {
-            return state.closed.then_some(Next::Closed);
-        };
-        if let Order::Write(block) = &order {
-            state.memory.shrink(block.memory());
-            self.is_tight.store(state.memory.is_tight(), Relaxed);
-            state.taken += 1;
-            state.in_vain = InVain::Nobody;
-            self.was_in_vain.store(false, Relaxed);
-            if state.waiting > 0 {
-                self.room.notify_all();
-            }
-            self.room_for_tasks.notify_waiters();
+    /// Something left the queue.
+    fn made_room(&self, state: &mut State) {
+        self.is_tight.store(state.memory.is_tight(), Relaxed);
+        state.taken += 1;
+        state.in_vain = InVain::Nobody;
+        self.was_in_vain.store(false, Relaxed);
+        if state.waiting > 0 {
+            self.room.notify_all();
         }
-        Some(Next::Order(order))
+        self.room_for_tasks.notify_waiters();
     }
 
     /// Tells the worker that there is something to do.
@@ -454,6 +480,7 @@ impl Shared {
                 state
                     .orders
                     .push_back(Order::Write(std::mem::replace(block, empty)));
+                state.ask_for_the_spool();
                 if state.is_idle {
                     self.call(state);
                 }
@@ -463,6 +490,39 @@ impl Shared {
 }
 
 impl Orders {
+    /// What is there without waiting for anybody but the disk of the spool.
+    fn take<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<Next, MutexGuard<'a, State>> {
+        loop {
+            let order = match state.front() {
+                Front::Memory => state.orders.pop_front(),
+                Front::Change(change) => Some(Order::Change(change)),
+                Front::Moving => return Err(state),
+                Front::Over => return Ok(Next::Closed),
+                Front::Disk(disk) => {
+                    drop(state);
+                    if let Some(block) = self.read_back(&disk) {
+                        return Ok(Next::Order(Order::Write(block)));
+                    }
+                    state = self.0.lock();
+                    continue;
+                }
+            };
+            let Some(order) = order else {
+                return if state.closed {
+                    Ok(Next::Closed)
+                } else {
+                    Err(state)
+                };
+            };
+            if let Order::Write(block) = &order {
+                state.memory.shrink(block.memory());
+                state.note_taken(block.len() as u64);
+                self.0.made_room(&mut state);
+            }
+            return Ok(Next::Order(order));
+        }
+    }
+
     /// The next order; waits for it until `until`, or without limit if `None`.
     ///
     /// Once [`Stopper::stop_by`] was called it never waits longer than that deadline.
@@ -470,9 +530,10 @@ impl Orders {
         let shared = &self.0;
         let mut state = shared.lock();
         loop {
-            if let Some(next) = shared.take(&mut state) {
-                return next;
-            }
+            state = match self.take(state) {
+                Ok(next) => return next,
+                Err(state) => state,
+            };
             let until = [until, state.stop_by].into_iter().flatten().min();
             state.is_idle = true;
             state = match until {
@@ -495,10 +556,10 @@ impl Orders {
 
     /// As [`next`](Self::next), without waiting: from then on `waker` is told whenever there may be something.
     pub fn poll(&self, until: Option<Instant>, waker: &Waker) -> Poll<Next> {
-        let mut state = self.0.lock();
-        if let Some(next) = self.0.take(&mut state) {
-            return Poll::Ready(next);
-        }
+        let mut state = match self.take(self.0.lock()) {
+            Ok(next) => return Poll::Ready(next),
+            Err(state) => state,
+        };
         let until = [until, state.stop_by].into_iter().flatten().min();
         if until.is_some_and(|until| until <= Instant::now()) {
             return Poll::Ready(Next::Late);
@@ -516,7 +577,8 @@ impl Orders {
 
     /// Whether something is queued right now.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().orders.is_empty()
+        let state = self.0.lock();
+        state.orders.is_empty() && state.spooled() == 0
     }
 
     /// Sleeps until `until` or the stop deadline, but obeys: returns the first change that is asked for.
@@ -525,9 +587,7 @@ impl Orders {
     pub fn pause_unless_ordered(&self, until: Instant) -> Pause {
         let mut state = self.0.lock();
         loop {
-            let change = |order: &Order| matches!(order, Order::Change(_));
-            let found = state.orders.iter().position(change);
-            if let Some(Order::Change(change)) = found.and_then(|at| state.orders.remove(at)) {
+            if let Some(change) = state.overtaking_change() {
                 return Pause::Ordered(change);
             }
             if !state.ending_told && (state.closed || state.stop_by.is_some()) {
@@ -549,9 +609,20 @@ impl Orders {
         self.0.lock().stop_by
     }
 
-    /// Whether what cannot be written by the deadline is kept for another process.
+    /// Whether what cannot be written by the deadline is kept, for another process or on a disk.
     pub fn is_suspending(&self) -> bool {
-        self.0.lock().kept.is_some()
+        let state = self.0.lock();
+        state.kept.is_some() || state.middle.is_some()
+    }
+
+    /// Whether it is kept for another process, which waits.
+    pub fn is_handed_over(&self) -> bool {
+        let state = self.0.lock();
+        state.kept.is_some()
+            && state
+                .middle
+                .as_ref()
+                .is_none_or(|middle| middle.is_handed_over())
     }
 
     /// Whether some of it was kept already.
@@ -560,10 +631,14 @@ impl Orders {
         state.kept.as_ref().is_some_and(|kept| !kept.is_empty())
     }
 
-    /// Keeps these records for another process, behind those that were kept before; false if there is
-    /// none, so that they are lost.
+    /// Keeps these records for another process or the disk, behind those that were kept before; false if there is
+    /// neither, so that they are lost.
     pub fn keep(&self, block: Block) -> bool {
-        match &mut self.0.lock().kept {
+        let mut state = self.0.lock();
+        if state.middle.is_some() {
+            state.kept.get_or_insert_default();
+        }
+        match &mut state.kept {
             Some(kept) => {
                 kept.push_back(block);
                 true
@@ -574,7 +649,11 @@ impl Orders {
 
     /// As [`Orders::keep`], but before the others: these were taken first.
     pub fn keep_first(&self, block: Block) {
-        if let Some(kept) = &mut self.0.lock().kept {
+        let mut state = self.0.lock();
+        if state.middle.is_some() && !block.is_empty() {
+            state.kept.get_or_insert_default();
+        }
+        if let Some(kept) = &mut state.kept {
             kept.push_front(block);
         }
     }
@@ -582,13 +661,7 @@ impl Orders {
     /// Gives an emptied block back for reuse.
     pub fn recycle(&self, mut block: Block) {
         block.clear();
-        let mut state = self.0.lock();
-        let few = state.spare.len() < SPARE_BLOCKS && block.memory() <= SPARE_MEMORY;
-        let budget = state.memory.budget();
-        if few && !state.memory.is_tight() && budget.may_spare(block.memory()) {
-            state.spare_memory.grow(block.memory());
-            state.spare.push(block);
-        }
+        self.0.lock().keep_spare(block);
     }
 
     /// The counters of this output.
@@ -612,15 +685,9 @@ impl Orders {
     /// Counts as lost the records that were taken from the queue and never accounted for.
     pub fn lose_what_is_out(&self) {
         let state = self.0.lock();
-        let waiting = state.orders.iter().map(|order| match order {
-            Order::Write(block) => block.len() as u64,
-            Order::Change(_) => 0,
-        });
+        let waiting = state.queued_records() + state.spooled();
         // Under the lock, so that nothing is queued in between.
-        self.lose(
-            self.0.counters.queued().saturating_sub(waiting.sum()),
-            Loss::Io,
-        );
+        self.lose(self.0.counters.queued().saturating_sub(waiting), Loss::Io);
     }
 
     /// Whether readers of the output were not told of all that it lost.

@@ -132,6 +132,11 @@ impl LossLog {
         }
     }
 
+    /// What the output is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Notes `count` lost messages.
     pub(super) fn note(&self, count: u64, why: Loss) {
         if count == 0 {

@@ -12,6 +12,7 @@ pub mod inbox;
 mod index;
 pub mod lanes;
 pub mod loss;
+pub mod spooler;
 pub mod whereabouts;
 
 use std::sync::Arc;

@@ -41,12 +41,16 @@ enum Place {
 }
 
 impl Queue {
-    /// Leaves here what the output has in its hands, as `held` as far as it came from memory, and gives the queue
-    /// up. Returns the blocks that could not be left, in order.
+    /// Leaves here what the output has in its hands, and what is `queued` behind all others. Nothing is to be done with
+    /// the queue any more. Returns the blocks of both that could not be left, in order.
     ///
-    /// Of what was read here and is not delivered only the cursor has to know: it is not in `held`, or its records
-    /// are skipped.
-    pub fn leave(&mut self, held: Vec<Block>, outstanding: Outstanding) -> Vec<Block> {
+    /// What was read here and is not delivered is in `held`, too: only the cursor has to know of it.
+    pub fn leave(
+        &mut self,
+        held: Vec<Block>,
+        mut queued: Vec<Block>,
+        outstanding: Outstanding,
+    ) -> (Vec<Block>, Vec<Block>) {
         let Outstanding {
             messages,
             since_read,
@@ -79,12 +83,20 @@ impl Queue {
                 Err(refusal) => self.complain(&refusal),
             }
         }
+        if let Err(refusal) = self.put_before(Place::End, &mut queued) {
+            self.complain(&refusal);
+        }
         let here = first_of_all.unwrap_or_else(|| self.here());
+        let here = Cursor {
+            end: self.next.saturating_sub(self.skipped),
+            skipped: self.skipped,
+            ..here
+        };
         if let Err(refusal) = acknowledged.and_then(|()| self.write_cursor(here)) {
             self.complain(&refusal);
         }
         older_part.append(&mut newer_part);
-        older_part
+        (older_part, queued)
     }
 
     fn complain(&self, refusal: &Refusal) {
@@ -136,11 +148,14 @@ impl Queue {
                 Ok(Some(here))
             }
             Place::End => {
-                while let Some(block) = blocks.first() {
+                let mut done = 0;
+                let appended = blocks.iter().try_for_each(|block| {
                     self.append(block)?;
-                    blocks.remove(0);
-                }
-                Ok(None)
+                    done += 1;
+                    Ok(())
+                });
+                blocks.drain(..done);
+                appended.map(|()| None)
             }
             Place::Within => Err(Refusal::System(Errno::EINVAL)),
         }
@@ -179,8 +194,6 @@ impl Queue {
             offset: HEADER as u64,
             read: header.first,
             delivered: header.ordinal(),
-            end: self.next.saturating_sub(self.skipped),
-            skipped: self.skipped,
             ..Cursor::default()
         })
     }

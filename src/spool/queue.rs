@@ -145,17 +145,11 @@ impl Queue {
     /// then.
     pub fn append(&mut self, block: &Block) -> Result<(), Refusal> {
         self.prepare()?;
-        let longest = self.spool.longest_segment();
-        let is_full = |first| {
-            let octets = self.segments.get(&first);
-            octets.is_none_or(|octets| *octets >= longest)
-        };
-        if self.len == 0
-            || self
-                .writer
-                .as_ref()
-                .is_some_and(|writer| is_full(writer.first))
-        {
+        let writer = self.writer.as_ref().map(|writer| writer.first);
+        let octets = writer.and_then(|first| self.segments.get(&first));
+        let is_begun = octets.is_some_and(|octets| *octets > HEADER as u64);
+        let is_full = octets.is_none_or(|octets| *octets >= self.spool.longest_segment());
+        if is_full || is_begun && self.len == 0 {
             self.writer = None;
         }
         if self.writer.is_none() {

@@ -75,11 +75,9 @@ impl Queue {
         let opened = match self.directory.as_ref()?.open(&name) {
             Ok(Some(file)) => {
                 let mut octets = [0; HEADER];
-                let read = file.read_exact_at(&mut octets, 0);
-                let header = match read {
-                    Ok(()) => Header::decode(&octets),
-                    Err(_) => Err(segment::Unreadable::Damaged),
-                };
+                // What cannot be read is none.
+                let read = file.read_at(&mut octets, 0).unwrap_or(0);
+                let header = Header::decode(octets.get(..read).unwrap_or_default());
                 match header {
                     Ok(header) if header.first == first => Ok((file, header)),
                     Ok(_) => Err(segment::Unreadable::Misnamed.to_string()),

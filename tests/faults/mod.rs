@@ -19,5 +19,6 @@ pub(crate) mod restart;
 mod rotation;
 pub(crate) mod sequence;
 mod slow;
+mod spool;
 mod supervisor;
 pub(crate) mod upgrade;

@@ -21,20 +21,31 @@ fn bulk(number: u64, octets: usize) -> String {
 }
 
 /// A relay that accepts one connection and reads nothing until it is told.
-struct Relay(TcpListener);
+pub(super) struct Relay(TcpListener);
+
+impl From<TcpListener> for Relay {
+    fn from(listener: TcpListener) -> Self {
+        Self(listener)
+    }
+}
 
 impl Relay {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").expect("a port"))
     }
 
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.0.local_addr().expect("it is bound").port()
     }
 
+    /// The next connection, unread.
+    pub(super) fn accept(&self) -> TcpStream {
+        self.0.accept().expect("the forward has connected").0
+    }
+
     /// Reads what was sent to it, in lines, until one holds `last`.
-    fn read_until(&self, last: &str) -> Vec<String> {
-        let (mut stream, _) = self.0.accept().expect("the forward has connected");
+    pub(super) fn read_until(&self, last: &str) -> Vec<String> {
+        let mut stream = self.accept();
         let mut octets = Vec::new();
         let mut buffer = vec![0; 1 << 20];
         loop {

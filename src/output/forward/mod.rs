@@ -141,17 +141,17 @@ impl Forward {
         }
     }
 
-    /// Whether some records are not known to have reached the peer's kernel; always false over UDP.
-    pub fn is_unsettled(&mut self) -> bool {
+    /// How many records are not known to have reached the peer's kernel; always 0 over UDP.
+    pub fn unsettled(&mut self) -> usize {
         match &mut self.link {
-            Link::Datagrams(_) => false,
-            Link::Stream(stream) => stream.unsettled() > 0,
+            Link::Datagrams(_) => 0,
+            Link::Stream(stream) => stream.unsettled(),
         }
     }
 
     /// Finishes what was taken, on a new connection if the old one broke.
     ///
-    /// For a quiet output: to be called about once a second while [`Forward::is_unsettled`].
+    /// For a quiet output: to be called about once a second while something is [`Forward::unsettled`].
     pub fn settle(&mut self) -> Option<Stop> {
         let result = match &mut self.link {
             Link::Datagrams(_) => Ok(()),
