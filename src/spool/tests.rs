@@ -197,6 +197,45 @@ fn what_an_output_has_in_its_hands_is_left_in_its_place() {
 }
 
 #[test]
+fn of_folded_messages_those_that_were_read_here_are_read_again_and_others_keep_their_line() {
+    for (since_read, want) in [(0, vec![1, 2, 3, 9]), (5, vec![77, 9])] {
+        let directory = temporary();
+        let mut queue = open(&directory, SMALL);
+        queue.append(&block(0..4)).expect("room");
+        assert!(queue.read().is_some());
+        // One of the four was written, or all, and five from memory stand in one line.
+        let messages = if since_read == 0 { 3 } else { 5 };
+        let outstanding = Outstanding {
+            messages,
+            since_read,
+            is_folded: true,
+        };
+        let left = queue.leave(vec![block([77])], vec![block([9])], outstanding);
+        assert_eq!((left.0.len(), left.1.len()), (0, 0));
+        drop(queue);
+        assert_eq!(
+            drain(&mut open(&directory, SMALL)),
+            (want, 0),
+            "{since_read}"
+        );
+    }
+}
+
+#[test]
+fn f22_the_directory_of_an_output_that_is_not_ours_is_refused_and_stays() {
+    let directory = filled();
+    let spool = Spool::open(&directory.path().join("spool"), SMALL).expect("it is ours");
+    let mut queue = Queue::new(Arc::new(spool), OUTPUT);
+    let open_to_all = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(place(&directory), open_to_all).expect("ours");
+    assert_eq!(queue.open().err(), Some(Refusal::Open));
+    assert_eq!(queue.append(&block([0])).err(), Some(Refusal::Open));
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(place(&directory), private).expect("ours");
+    assert_eq!(queue.open(), Ok(COUNT));
+}
+
+#[test]
 fn f22_whatever_octet_is_wrong_the_others_are_read_and_the_loss_is_exact() {
     let directory = filled();
     let mut files = segments(&directory);

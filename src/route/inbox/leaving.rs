@@ -1,6 +1,7 @@
 //! The end of a worker whose queue may have a part on a disk: what it could not write stays there.
 
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::spooling::Stage;
 use super::{Order, Orders, State};
@@ -8,6 +9,12 @@ use crate::block::Block;
 use crate::counters::Loss;
 use crate::report::counted;
 use crate::spool::Outstanding;
+
+/// A worker whose time is over waits for so long until the last block of those who send has come.
+const LAST_SENDERS: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a block has arrived on the disk, beyond that.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Orders {
     /// The worker ends: what it has in its hands, [kept](Orders::keep) already, and what is queued goes to the disk,
@@ -18,13 +25,19 @@ impl Orders {
     pub fn leave(&self, sent: u64, is_folded: bool) {
         let shared = &self.0;
         let mut state = shared.lock();
-        while state
-            .middle
-            .as_ref()
-            .is_some_and(|middle| middle.in_flight > 0)
-        {
-            let waited = shared.arrived.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+        let patience = Instant::now() + LAST_SENDERS;
+        loop {
+            let is_moving = state
+                .middle
+                .as_ref()
+                .is_some_and(|middle| middle.is_moving());
+            let left = patience.saturating_duration_since(Instant::now());
+            if !is_moving && (state.closed || left.is_zero()) {
+                break;
+            }
+            let left = left.max(LOOK_AGAIN);
+            let waited = shared.arrived.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let waiting = state.queued_records();
         let State {

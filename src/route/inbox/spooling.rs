@@ -77,7 +77,7 @@ pub(super) struct Middle {
     /// How many messages are to be read back.
     pub(super) on_disk: u64,
     /// How many are on their way there.
-    pub(super) in_flight: u64,
+    in_flight: u64,
     pub(super) stage: Stage,
     /// Whether the spooler knows that it is wanted.
     is_asked: bool,
@@ -126,6 +126,11 @@ pub(super) enum Front {
 }
 
 impl Middle {
+    /// Whether a block is on its way to the disk.
+    pub(super) fn is_moving(&self) -> bool {
+        self.in_flight > 0
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.is_open() && self.on_disk == 0 && self.in_flight == 0
     }
