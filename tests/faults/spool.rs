@@ -14,8 +14,8 @@ use nix::sys::socket::{
 use serde_json::Value;
 
 use super::pressure::Relay;
-use super::restart::upgrade_well;
 use super::sequence::{Verdict, lines_of, message};
+use super::upgrade::upgrade_well;
 use crate::support::{Daemon, Setup, is_inside, output_of, sum, wait_for};
 
 /// A sender whose messages have a kibioctet.
