@@ -27,10 +27,10 @@ impl Orders {
         let mut state = shared.lock();
         let patience = Instant::now() + LAST_SENDERS;
         loop {
-            let is_moving = state
-                .middle
-                .as_ref()
-                .is_some_and(|middle| middle.is_moving());
+            let Some(middle) = &state.middle else {
+                return;
+            };
+            let is_moving = middle.is_moving();
             let left = patience.saturating_duration_since(Instant::now());
             if !is_moving && (state.closed || left.is_zero()) {
                 break;
