@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A client that dies within its answer has taken nothing. The limit of the first form: what a client has read
-//! and did not keep is gone; [`super::ask`] uses the second, and confirms when all is printed. Either way lines
+//! and did not keep is gone; [`ask`](mod@super::ask) uses the second, and confirms when all is printed. Either way lines
 //! may be shown twice, to the next client, and none is lost on the way.
 
 use std::io;
