@@ -218,19 +218,20 @@ impl Block {
     /// Removes records of this severity, the oldest first, until at least `room` octets are gone or none
     /// is left; returns how many records that were.
     pub fn shed(&mut self, severity: Severity, room: usize) -> usize {
-        let (mut start, mut gone) = (0, 0);
+        let (mut start, mut gone, mut stay) = (0, 0, 0);
         let mut kept = Self::default();
         let goes = |gone: usize, record: &Record| gone < room && record.pri.severity() == severity;
         for record in &self.records {
-            gone += if goes(gone, record) {
-                record.end as usize - start
+            if goes(gone, record) {
+                gone += record.end as usize - start;
             } else {
-                0
-            };
+                stay += 1;
+            }
             start = record.end as usize;
         }
         // No more than what stays: this is to give memory back.
         kept.octets.reserve(self.octets.len() - gone);
+        kept.records.reserve_exact(stay);
         (start, gone) = (0, 0);
         for record in &self.records {
             let octets = &self.octets[start..record.end as usize];

@@ -1,7 +1,8 @@
 //! The time zone's file, looked at before it is read.
 //!
 //! Whoever renders local time reads it to its end: a device, a FIFO or a huge file would hang the start.
-//! The limit: what `/etc/localtime` becomes later is trusted.
+//! The limits: what `/etc/localtime` becomes later is trusted. A file that `TZ` names is read by each thread once; a
+//! thread that a reload begins may read another than those before it.
 
 use std::env;
 use std::fs;

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,9 @@ use super::codec::{Codec, MEMBER, next_member, unpacked};
 use super::place::{Ownership, Place, is_trusted};
 use super::rotate::{Aged, Form, Series};
 use crate::config::Compression;
+
+/// So many octets are read at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// So many logs may wait; one more is compressed after its next rotation.
 const QUEUE: usize = 1024;
@@ -271,7 +274,7 @@ struct Sum {
 fn checksum(mut reader: impl Read, stop: impl Fn() -> bool) -> io::Result<Option<Sum>> {
     let mut crc = Crc::new();
     let mut length = 0;
-    let mut chunk = vec![0; 64 * 1024];
+    let mut chunk = vec![0; CHUNK];
     loop {
         if stop() {
             return Ok(None);
@@ -317,8 +320,8 @@ fn install(series: &Series, raw: &File, sum: Sum, temporary: &OsStr, form: Form)
     Ok(())
 }
 
-/// Where a crash left a file both plain and compressed: keeps the compressed one if it is whole and says the
-/// same, else the plain one. If both have something to say, both stay.
+/// Where a crash left a file both plain and compressed: removes the one that says nothing of its own. If both
+/// do, both stay.
 fn settle(series: &Series, stop: impl Fn() -> bool) -> io::Result<()> {
     let list = series.list()?;
     let of_number = |number| list.iter().filter(move |aged| aged.number == number);
@@ -333,30 +336,20 @@ fn settle(series: &Series, stop: impl Fn() -> bool) -> io::Result<()> {
             continue;
         };
         let (raw, packed) = (File::from(raw), File::from(packed));
-        let Some(whole) = checksum(&raw, &stop)? else {
-            return Ok(());
+        let loser = match unpacked(aged.form, &packed) {
+            Ok(reader) => weigh(&raw, reader, &stop)?,
+            Err(_) => Some(Loser::Packed),
         };
-        let found = unpacked(aged.form, &packed).and_then(|reader| checksum(reader, &stop));
-        let same = match found {
-            Ok(None) => return Ok(()),
-            Ok(Some(found)) if found == whole => true,
-            Ok(Some(found)) => {
-                let beginning = (&raw).take(found.length);
-                (&raw).rewind()?;
-                if checksum(beginning, &stop)? != Some(found) {
-                    let [raw, packed] = names.map(|name| name.display().to_string());
-                    let directory = place.directory().display();
-                    tracing::warn!("{raw} and {packed} in {directory} differ; both are left alone");
-                    continue;
-                }
-                false
+        let (loser, name) = match loser {
+            None => return Ok(()),
+            Some(Loser::Raw) => (raw, &names[0]),
+            Some(Loser::Packed) => (packed, &names[1]),
+            Some(Loser::Neither) => {
+                let [raw, packed] = names.map(|name| name.display().to_string());
+                let directory = place.directory().display();
+                tracing::warn!("{raw} and {packed} in {directory} differ; both are left alone");
+                continue;
             }
-            Err(_) => false,
-        };
-        let (loser, name) = if same {
-            (raw, &names[0])
-        } else {
-            (packed, &names[1])
         };
         let _names = series.lock();
         if open(name).is_ok_and(|now| is_same(&loser, &now.into())) {
@@ -365,6 +358,66 @@ fn settle(series: &Series, stop: impl Fn() -> bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Which of two forms of a file says nothing of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Loser {
+    /// The plain one: the archive is whole and has every octet of it. A power cut may have taken its end, or
+    /// have left NULs where something was, if it was never synced; an archive always is.
+    Raw,
+    /// The archive: it is broken, or the beginning of the plain one.
+    Packed,
+    /// Each has something.
+    Neither,
+}
+
+/// Compares both forms to their ends; `None` if `stop` says to leave it.
+///
+/// # Errors
+/// If one cannot be read. An archive that is broken has nothing to say.
+fn weigh(raw: &File, unpacked: impl Read, stop: impl Fn() -> bool) -> io::Result<Option<Loser>> {
+    let mut raw = BufReader::with_capacity(CHUNK, raw);
+    let mut packed = BufReader::with_capacity(CHUNK, unpacked);
+    let (mut is_within, mut is_beginning) = (true, true);
+    loop {
+        if stop() {
+            return Ok(None);
+        }
+        let (one, other) = match (raw.fill_buf(), packed.fill_buf()) {
+            (Ok(one), Ok(other)) => (one, other),
+            (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                continue;
+            }
+            (Err(error), _) => return Err(error),
+            // What the disk refuses today may be whole.
+            (_, Err(error)) if error.raw_os_error().is_some() => return Err(error),
+            (_, Err(_)) => return Ok(Some(Loser::Packed)),
+        };
+        let (of_raw, of_packed) = match (one.len(), other.len()) {
+            (0, 0) => break,
+            (0, rest) => {
+                is_beginning = false;
+                (0, rest)
+            }
+            (rest, 0) => {
+                is_within = false;
+                (rest, 0)
+            }
+            (one, other) => (one.min(other), one.min(other)),
+        };
+        for (one, other) in one.iter().zip(other) {
+            is_within &= one == other || *one == 0;
+            is_beginning &= one == other;
+        }
+        raw.consume(of_raw);
+        packed.consume(of_packed);
+    }
+    Ok(Some(match (is_within, is_beginning) {
+        (true, _) => Loser::Raw,
+        (false, true) => Loser::Packed,
+        (false, false) => Loser::Neither,
+    }))
 }
 
 fn is_same(one: &File, other: &File) -> bool {

@@ -98,6 +98,8 @@ struct State {
     orders: VecDeque<Order>,
     /// What the queued blocks take.
     memory: Held,
+    /// What [`State::may_keep`] said last.
+    may_keep: usize,
     /// Who has waited in vain since the worker took something last.
     in_vain: InVain,
     /// How many blocks the worker has taken: while that does not change, the output stands still.
@@ -127,14 +129,25 @@ struct State {
 impl State {
     /// Whether a block of so many octets has no place in this queue's share of the memory.
     fn is_full(&self, octets: usize) -> bool {
-        self.is_over(octets, self.memory.share())
-    }
-
-    /// Whether a block of so many octets has no place in a queue that may take `limit` of memory.
-    fn is_over(&self, octets: usize, limit: usize) -> bool {
         self.memory.octets() > 0
             && !self.fits_behind(octets)
-            && self.memory.octets() + octets.max(Block::ROOM) > limit
+            && self.memory.octets() + octets.max(Block::ROOM) > self.memory.share()
+    }
+
+    /// How much memory the queue may have before something must go: its share, or what it had of a greater one.
+    /// Where others have taken that since, it keeps what it has, and gets no more.
+    fn may_keep(&mut self) -> usize {
+        let had = self.may_keep.min(self.memory.octets());
+        self.may_keep = self.memory.share().max(had);
+        self.may_keep
+    }
+
+    /// What the last block takes that is queued: it is accepted even where it is more than there may be.
+    fn last_memory(&self) -> usize {
+        match self.orders.back() {
+            Some(Order::Write(last)) => last.memory(),
+            Some(Order::Change(_)) | None => 0,
+        }
     }
 
     /// Whether so many octets fit into the last block that is queued.
@@ -245,6 +258,7 @@ pub fn inbox(
         state: Mutex::new(State {
             orders: VecDeque::new(),
             memory: memory.holder(),
+            may_keep: 0,
             in_vain: InVain::Nobody,
             taken: 0,
             patience: Inbox::SHORT_PATIENCE,
@@ -287,39 +301,30 @@ impl Inbox {
         if state.is_full(block.octets().len()) {
             return Err(Full);
         }
+        state.may_keep();
         shared.accept(&mut state, block);
         Ok(())
     }
 
-    /// Hands a block over whatever it takes: the least urgent records, queued or in the block, the
-    /// oldest first, are dropped and counted until it fits.
+    /// Hands a block over whatever it takes: the least urgent records, those of the block among them, the
+    /// oldest first, are dropped and counted until what is left fits.
     pub fn force(&self, block: &mut Block) {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        let mut dropped = 0;
         let why = state.trouble.unwrap_or(Loss::Full);
-        // Where others have taken what was its share before, it keeps what it has, and gets no more.
-        let limit = state.memory.share().max(state.memory.octets());
-        while state.is_over(block.octets().len(), limit) {
-            let Some(severity) = state.least_urgent().max(block.least_urgent()) else {
-                break;
-            };
-            let wanted = state.memory.octets() + block.octets().len().max(Block::ROOM);
-            let room = wanted.saturating_sub(limit);
-            let mut shed = state.shed(severity, room);
-            if shed == 0 {
-                shed = block.shed(severity, room) as u64;
-                shared.counters.enqueue(shed);
+        let most = state.may_keep();
+        shared.accept(&mut state, block);
+        let mut dropped = 0;
+        loop {
+            let limit = most.max(state.last_memory());
+            let surplus = state.memory.octets().saturating_sub(limit);
+            match state.least_urgent() {
+                Some(severity) if surplus > 0 => dropped += state.shed(severity, surplus),
+                Some(_) | None => break,
             }
-            shared.counters.lose(shed, why);
-            dropped += shed;
-        }
-        if block.is_empty() {
-            block.clear();
-        } else {
-            shared.accept(&mut state, block);
         }
         drop(state);
+        shared.counters.lose(dropped, why);
         shared.losses.note(dropped, why);
     }
 

@@ -1,14 +1,18 @@
-//! Starts on machines that are not as they should be (F21, F34, F40).
+//! Starts on machines that are not as they should be (F21, F34, F40), or not yet (F43).
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::{Setup, is_inside, output_of};
+use super::clock::Clock;
+use super::disk::{mount, prove_exact, unmount};
+use super::sequence::{Verdict, message};
+use crate::support::{Setup, is_inside, output_of, wait_for};
 
 #[test]
 fn f34_a_time_zone_that_is_no_such_file_is_told_and_utc_holds() {
@@ -98,4 +102,70 @@ fn f21_a_name_server_that_never_answers_holds_up_nothing_else() {
     let setup = daemon.stop();
     let last = fs::read_to_string(setup.path("log")).expect("a file");
     assert_eq!(last.matches(": number ").count(), 100);
+}
+
+/// An address that is no one's until the story gives it to the loopback device (RFC 5737).
+const LATER: &str = "192.0.2.1";
+
+#[test]
+fn f43_a_start_before_disks_network_and_clock_loses_nothing() {
+    if !is_inside("faults::boot::f43_a_start_before_disks_network_and_clock_loses_nothing") {
+        return;
+    }
+    let relay = TcpListener::bind("0.0.0.0:0").expect("our own network");
+    let port = relay.local_addr().expect("it is bound").port();
+    let setup = Setup::new(&format!(
+        "user.*\t{{dir}}/var/log\nuser.*\t{{dir}}/later/log\nuser.*\t@@{LATER}:{port}\n"
+    ));
+    let Some((setup, clock)) = Clock::of(setup, "UTC0", 60) else {
+        return;
+    };
+    mount(&setup.path("var"), "ro");
+    let daemon = setup.start();
+    let told = [
+        "var/log: Read-only file system",
+        "later/log: No such file or directory",
+        "Network is unreachable",
+    ];
+    for number in 0..100 {
+        daemon.unix(message("early", number));
+    }
+    for why in told {
+        daemon.stderr().wait_for(why);
+    }
+    wait_for("all of them to be received", || {
+        daemon.counters().input("log.sock")["received"] == 100
+    });
+    // The clock comes first, then disks, and the network last.
+    clock.set(1_795_000_000);
+    let sent = 200;
+    for number in 100..sent {
+        daemon.unix(message("early", number));
+    }
+    fs::create_dir(daemon.setup().path("later")).expect("a directory");
+    let var = daemon.setup().path("var");
+    output_of(Command::new("mount").args(["-o", "remount,rw"]).arg(var));
+    let address = format!("{LATER}/32");
+    output_of(Command::new("ip").args(["address", "add", &address, "dev", "lo"]));
+    // As whoever sets up a network does, so that nobody waits for the next try.
+    daemon.reload();
+    let (stream, _) = relay.accept().expect("it connects");
+    let last = format!(" n={} ", sent - 1);
+    let mut heard = Vec::new();
+    for line in BufReader::new(stream).lines() {
+        heard.push(line.expect("text"));
+        if heard.last().is_some_and(|line| line.contains(&last)) {
+            break;
+        }
+    }
+    let all = [("early", sent)];
+    assert_eq!(Verdict::of(&heard, &all), Verdict::default());
+    for name in ["var/log", "later/log"] {
+        assert_eq!(prove_exact(&daemon, name, "early", sent), 0, "{name}");
+    }
+    // Each bears the time when it came, right or wrong.
+    let lines = daemon.file("var/log").lines();
+    let of_1970 = |line: &&String| line.starts_with("Jan  1 00:01:00 ");
+    assert_eq!(lines.iter().filter(of_1970).count(), 100, "{}", lines[100]);
+    unmount(daemon, "var");
 }

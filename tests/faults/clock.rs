@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::sequence::{Verdict, message};
-use crate::support::{Setup, skip, wait_for};
+use crate::support::{Daemon, Setup, skip, wait_for};
 
 /// The wall clock of one daemon.
 pub(crate) struct Clock(File);
@@ -144,5 +144,54 @@ fn f33_timers_go_on_whatever_the_clock_does() {
     }
     let lines = super::sequence::lines_of(&logs.join("log"));
     assert_eq!(Verdict::of(&lines, &[("a", sent)]), Verdict::default());
+    daemon.finish();
+}
+
+/// A time zone of so many hours east, all year (RFC 9636).
+fn zone(hours: i32) -> Vec<u8> {
+    // Version 1; of all there is but one kind of time, whose name has four octets.
+    let counts = [0, 0, 0, 0, 1, 4_u32].map(u32::to_be_bytes).concat();
+    let time = [&(hours * 3600).to_be_bytes()[..], &[0, 0], b"OWN\0"].concat();
+    [&b"TZif"[..], &[0; 16], &counts, &time].concat()
+}
+
+#[test]
+fn f34_a_zone_file_of_tz_that_changes_or_goes_counts_at_the_next_start() {
+    let setup = Setup::new(LOG);
+    fs::create_dir(setup.path("zones")).expect("a directory");
+    let file = setup.path("zones/own");
+    fs::write(&file, zone(3)).expect("a file");
+    let named = setup.placed(":{dir}/zones/own");
+    let daemon = setup.environment(vec![("TZ", named)]).start();
+    let stamps_are = |daemon: &Daemon, offset: &str, when: &str| {
+        // One thread each.
+        daemon.unix(format!("<13>app: {when}, over unix."));
+        daemon.udp(format!("<13>app: {when}, over UDP."));
+        for input in ["unix", "UDP"] {
+            let text = format!("{when}, over {input}.");
+            let line = daemon.file("log").wait_for(&text);
+            let stamp = line.split(' ').next().unwrap_or_default();
+            assert!(stamp.ends_with(offset), "{line}");
+        }
+    };
+    stamps_are(&daemon, "+03:00", "at first");
+    for (content, when) in [
+        (Some(zone(-5)), "another zone"),
+        (Some(b"TZif, or not".to_vec()), "damaged"),
+        (None, "removed"),
+    ] {
+        match content {
+            Some(content) => fs::write(&file, content).expect("a file"),
+            None => fs::remove_file(&file).expect("it is there"),
+        }
+        stamps_are(&daemon, "+03:00", when);
+        daemon.reload();
+        stamps_are(&daemon, "+03:00", &format!("{when}, reloaded"));
+    }
+    let daemon = daemon.stop().start();
+    stamps_are(&daemon, "+00:00", "started without");
+    fs::write(&file, zone(-5)).expect("a file");
+    let daemon = daemon.stop().start();
+    stamps_are(&daemon, "-05:00", "started with another");
     daemon.finish();
 }

@@ -50,7 +50,8 @@ fn told(lines: &[String]) -> u64 {
     lines.iter().filter_map(count).sum()
 }
 
-fn mount(directory: &Path, options: &str) {
+/// A tmpfs of its own at a new directory, in the namespaces of `is_inside`.
+pub(super) fn mount(directory: &Path, options: &str) {
     fs::create_dir(directory).expect("it can be made");
     output_of(
         Command::new("mount")

@@ -7,6 +7,7 @@
 #                                            with FLAG 1 or 0 of EXT4_IOC_SHUTDOWN less than that (F4); root
 #     tests/faults/long.sh replay [SEED]     every state of the disk that a cut may leave, by a model: replay.py (F5)
 #     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
+#     tests/faults/long.sh memory            the most that is resident while outputs stand still and all inputs flood (F25)
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
 #     tests/faults/long.sh hang              an upgrade to a program that hangs after its rehearsal; 10 s, and the old one is back
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
@@ -586,8 +587,121 @@ def soak(work, seconds):
     sys.exit(1 if wrong else 0)
 
 
+def flood(kind, target, octets, counted, ending):
+    """Sends as fast as it is taken, until told to end; twenty messages or so at a time on a stream."""
+    out = socket.socket(*kind)
+    out.connect(target)
+    out.settimeout(0.2)
+    chance = random.Random(octets)
+    while not ending.is_set():
+        some = []
+        for _ in range(20):
+            head = "<%d>flood: %08x " % (8 + chance.randrange(8), chance.randrange(1 << 32))
+            some.append(head.encode() + b"x" * (octets - len(head)))
+        try:
+            if kind[1] == socket.SOCK_DGRAM:
+                for one in some:
+                    out.send(one)
+            else:
+                frame = (lambda one: b"%d %s" % (len(one), one)) if counted else (lambda one: one + b"\n")
+                rest = memoryview(b"".join(map(frame, some)))
+                while rest and not ending.is_set():
+                    try:
+                        rest = rest[out.send(rest):]
+                    except TimeoutError:
+                        pass
+        except TimeoutError:
+            pass
+        except OSError:
+            # The daemon has ended.
+            return
+
+
+def memory(work):
+    """The most that is resident while one output stands still, or all of them, and every input floods."""
+    deaf = socket.create_server(("127.0.0.1", 0))
+    absent = free_port(socket.SOCK_STREAM)
+    home = work + "/run"
+    log, fifo = home + "/logs/log", home + "/fifo"
+    outputs = {
+        "none (a good file)": (["-" + log], ()),
+        "FIFO, reader stopped": (["|" + fifo], ()),
+        "disk full": (["-" + log], ["prlimit", "--fsize=1048576"]),
+        "disk hangs": (["-" + log], ["strace", "-f", "-qq", "-o", "/dev/null", "-P", log, "--trace=write",
+                                     "--inject=write:delay_enter=600s"]),
+        "remote reads nothing": (["@@127.0.0.1:%d" % deaf.getsockname()[1]], ()),
+        "remote absent": (["@@127.0.0.1:%d" % absent], ()),
+    }
+    outputs["all of them"] = (["-" + log, "|" + fifo, "@@127.0.0.1:%d" % deaf.getsockname()[1],
+                               "@@127.0.0.1:%d" % absent], ["prlimit", "--fsize=1048576"])
+    most = 0
+    print("%-22s %6s %10s %10s %10s %10s" % ("stopped", "octets", "received", "queued", "dropped", "peak KiB"))
+    for name, (actions, wrapper) in outputs.items():
+        for octets in [80, 8000]:
+            fresh(home)
+            os.mkfifo(fifo)
+            ports = {kind: free_port(kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)}
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            daemon = Daemon(home, "listen udp://127.0.0.1:%d\nlisten tcp://127.0.0.1:%d\nlisten unix://%s\n%s" % (
+                ports[socket.SOCK_DGRAM], ports[socket.SOCK_STREAM], home + "/stream",
+                "".join("user.*\t%s\n" % action for action in actions)), wrapper)
+            # Whatever goes wrong here, nothing is left running.
+            atexit.register(daemon.kill)
+            daemon.connect()
+            daemon.until(lambda: os.path.exists(home + "/pid"))
+            pid, stats = int(open(home + "/pid").read()), home + "/pid.stats"
+
+            def counters():
+                if os.path.exists(stats):
+                    os.remove(stats)
+                os.kill(pid, signal.SIGUSR1)
+                daemon.until(lambda: os.path.exists(stats))
+                return json.load(open(stats))
+
+            def total(found, key):
+                each = [one[key] for one in found["outputs"]]
+                return sum(sum(one.values()) if isinstance(one, dict) else one for one in each)
+
+            # Those who never finish a frame count, too.
+            tcp = ("127.0.0.1", ports[socket.SOCK_STREAM])
+            halves = [socket.create_connection(tcp) for _ in range(300)]
+            for half in halves:
+                half.sendall(b"<15>" + b"y" * 7000)
+            ending = multiprocessing.Event()
+            inet, unix = socket.AF_INET, socket.AF_UNIX
+            floods = [((unix, socket.SOCK_DGRAM), home + "/sock", False),
+                      ((unix, socket.SOCK_STREAM), home + "/stream", False),
+                      ((inet, socket.SOCK_DGRAM), ("127.0.0.1", ports[socket.SOCK_DGRAM]), False),
+                      ((inet, socket.SOCK_STREAM), tcp, False), ((inet, socket.SOCK_STREAM), tcp, True)]
+            senders = [multiprocessing.Process(target=flood, args=(kind, to, octets, counted, ending), daemon=True)
+                       for kind, to, counted in floods]
+            for process in senders:
+                process.start()
+            # Five seconds, or more, until each output that stands still drops.
+            end, least = time.monotonic() + 60, time.monotonic() + 5
+            good = name.startswith("none")
+            while time.monotonic() < end and (time.monotonic() < least or not good and not all(
+                    sum(one["dropped"].values()) for one in counters()["outputs"])):
+                time.sleep(0.2)
+            time.sleep(2)
+            found = counters()
+            peak = int(re.search(r"VmHWM:\s+(\d+)", open("/proc/%d/status" % pid).read())[1])
+            ending.set()
+            for process in senders:
+                process.join()
+            daemon.kill()
+            atexit.unregister(daemon.kill)
+            os.close(reader)
+            most = max(most, peak)
+            print("%-22s %6d %10d %10d %10d %10d" % (
+                name, octets, sum(one["received"] for one in found["inputs"]), total(found, "queued"),
+                total(found, "dropped"), peak), flush=True)
+    print("most: %.1f MiB, of which 64 are the budget" % (most / 1024))
+    sys.exit(1 if most > 80 * 1024 else 0)
+
+
 verb, work, *rest = sys.argv[1:]
-{"kill-walk": kill_walk, "append-walk": append_walk,
+{"kill-walk": kill_walk, "append-walk": append_walk, "memory": memory,
  "power-cut": lambda work: power_cut(work, int(rest[0]), int(rest[1]), rest[2] == "traced"),
  "soak": lambda work: soak(work, int(rest[0]))}[verb](work)
 PYTHON
@@ -639,6 +753,11 @@ section_soak() {
     with_kit soak "${1:-3600}"
 }
 
+section_memory() {
+    needs python3 strace prlimit
+    with_kit memory
+}
+
 restart() {
     needs python3
     with_program
@@ -676,7 +795,7 @@ section_kills() {
 }
 
 case $section in
-kill-walk | append-walk | power-cut | replay | soak | upgrade | hang | still | absent | kills | connections | restarts)
+kill-walk | append-walk | power-cut | replay | soak | memory | upgrade | hang | still | absent | kills | connections | restarts)
     "section_$(echo "$section" | tr - _)" "$@"
     ;;
 *)

@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod injection;
 pub(crate) mod load;
+mod mixed;
 mod names;
 mod network;
 mod peers;

@@ -237,6 +237,44 @@ fn f41_a_broken_archive_beside_the_plain_file_goes_and_another_text_stays() {
 }
 
 #[test]
+fn s9_what_a_power_cut_took_of_the_plain_file_is_in_the_archive() {
+    let text = text(200_000).repeat(2);
+    let whole: Vec<u8> = text.iter().map(|octet| octet | 1).collect();
+    let with_hole = |mut octets: Vec<u8>| {
+        octets[70_000..90_000].fill(0);
+        octets
+    };
+    // What the plain file is, what the archive holds, and whether both stay.
+    for (raw, packed, both) in [
+        (vec![], whole.clone(), false),
+        (whole[..100_001].to_vec(), whole.clone(), false),
+        (with_hole(whole.clone()), whole.clone(), false),
+        (with_hole(whole[..100_001].to_vec()), whole.clone(), false),
+        (whole.clone(), whole[..100_001].to_vec(), false),
+        (with_hole(whole.clone()), whole[..100_001].to_vec(), true),
+        (whole[1..].to_vec(), whole.clone(), true),
+    ] {
+        for codec in [Codec::Gzip(6), Codec::Zstd(3)] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let archive = format!("log.1{}", codec.form().suffix());
+            fs::write(dir.path().join("log.1"), &raw).expect("a file");
+            let octets = codec.pack(&packed).expect("memory");
+            fs::write(dir.path().join(&archive), octets).expect("a file");
+            Compressor::default()
+                .compress(&series(dir.path()), Compression::default())
+                .expect("done what can be");
+            let names = names(dir.path());
+            if both {
+                assert_eq!(names, ["log.1", &archive]);
+                continue;
+            }
+            assert_eq!(names.len(), 1, "{names:?}");
+            assert!(content(&dir.path().join(&names[0])) == whole, "{names:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stop_leaves_the_plain_file_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("log.1"), text(10)).expect("a file");

@@ -110,3 +110,49 @@ fn orders_keep_their_place_among_the_messages() {
     assert!(matches!(orders.next(None), Next::Order(Order::Write(_))));
     assert!(matches!(orders.next(None), Next::Closed));
 }
+
+#[test]
+fn however_much_is_forced_in_the_memory_stays_within_the_limit() {
+    // Few octets to a record, so that the list of records weighs; and octets past a full block.
+    for octets in [30, 97, 1000, 8000] {
+        let limit = 4 << 20;
+        let (inbox, orders) = queue(limit);
+        let severities = [Severity::Debug, Severity::Notice, Severity::Emergency];
+        let mut cycle = severities.into_iter().cycle();
+        let mut sent = 0;
+        for round in 0..500 {
+            let mut block = Block::default();
+            // Whole blocks, and some that fit behind others.
+            let full = Block::FULL >> (round % 3);
+            while block.octets().len() < full {
+                let severity = cycle.next().unwrap_or(Severity::Debug);
+                block.push(Pri::of(Facility::User, severity), |out| {
+                    out.extend_from_slice(&vec![b'x'; octets]);
+                    0
+                });
+                sent += 1;
+            }
+            if inbox.offer(&mut block).is_err() {
+                inbox.force(&mut block);
+            }
+        }
+        let state = inbox.0.0.lock();
+        let memory = state.memory.octets();
+        let held: usize = state.orders.iter().map(memory_of).sum();
+        drop(state);
+        assert_eq!(memory, held, "{octets}");
+        assert!(memory <= limit, "{octets}: {memory}");
+        assert!(memory >= limit / 2, "{octets}: {memory}");
+        let counters = inbox.counters();
+        assert_eq!(counters.enqueued.get(), sent);
+        let left = drain(&orders).len() as u64;
+        assert_eq!(counters.dropped(Loss::Full).get() + left, sent);
+    }
+}
+
+fn memory_of(order: &Order) -> usize {
+    match order {
+        Order::Write(block) => block.memory(),
+        Order::Change(_) => 0,
+    }
+}
