@@ -42,6 +42,8 @@ pub struct Entry<'a> {
 #[derive(Debug, Default)]
 pub struct Block {
     octets: BytesMut,
+    /// What it takes at its first record.
+    first: usize,
     records: Vec<Record>,
     /// How many records there are of each severity, so that shedding finds them without a search.
     severities: [u32; Severity::COUNT],
@@ -51,14 +53,25 @@ impl Block {
     /// A block with this many octets is handed over before the next record is added.
     pub const FULL: usize = 64 * 1024;
 
-    /// What it grows to: room for the record that makes it full.
-    pub const ROOM: usize = Self::FULL + 4096;
+    /// What it grows to: room for the record that makes it full, nearly always.
+    pub const ROOM: usize = Self::FULL + 12 * 1024;
 
     /// What it begins with: of a thousand outputs most get little at a time. Doubled it comes to [`Self::ROOM`].
     const LEAST: usize = Self::ROOM / 16;
 
     /// It grows when less than this is left: room for most records.
     const MARGIN: usize = 512;
+
+    /// An empty one that follows this one: it takes at once what it will need. Under load all blocks are of one
+    /// size then, and none leaves a hole that no other fits into.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let is_busy = self.octets.len() > Self::FULL / 2;
+        Self {
+            first: if is_busy { Self::ROOM } else { 0 },
+            ..Self::default()
+        }
+    }
 
     /// All the octets of all the records, in order.
     pub fn octets(&self) -> &[u8] {
@@ -119,7 +132,8 @@ impl Block {
     fn make_room(&mut self) {
         let (length, capacity) = (self.octets.len(), self.octets.capacity());
         if capacity < Self::ROOM && capacity - length < Self::MARGIN {
-            let wanted = (capacity * 2).clamp(Self::LEAST, Self::ROOM);
+            let wanted = (capacity * 2).max(self.first);
+            let wanted = wanted.clamp(Self::LEAST, Self::ROOM);
             self.octets.reserve(wanted - length);
         }
     }

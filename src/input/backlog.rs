@@ -13,17 +13,21 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::block::Block;
 use crate::budget::{Budget, Held};
 use crate::format::Received;
 
+/// What a chunk takes for octets: as much as a block, so that each fits where the other was.
+const ROOM: usize = Block::ROOM;
+
 /// Octets that a chunk holds; the last datagram may go beyond.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = ROOM - super::MAX_MESSAGE;
 
 /// Datagrams that a chunk holds, however short.
 const MOST: usize = 512;
 
 /// What a chunk may take of the memory.
-const MEMORY: usize = CHUNK + super::MAX_MESSAGE + MOST * size_of::<Datagram>();
+const MEMORY: usize = ROOM + MOST * size_of::<Datagram>();
 
 /// The datagrams of a chunk bear one time of reception, so they came within this time.
 const TOGETHER: Duration = Duration::from_millis(1);
@@ -146,7 +150,7 @@ impl Chunk {
     fn new(received: Received) -> Self {
         Self {
             received,
-            octets: Vec::with_capacity(CHUNK + super::MAX_MESSAGE),
+            octets: Vec::with_capacity(ROOM),
             datagrams: Vec::with_capacity(MOST),
             taken: 0,
             begin: 0,

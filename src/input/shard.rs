@@ -277,6 +277,10 @@ impl Shard {
             *opened = Some(*received);
         }
         tally.message(&message, fate);
+        if lanes.take_filled() {
+            // What has no room now stays open; whoever received it waits for room after the batch.
+            _ = self.hand_over(Which::Full);
+        }
     }
 
     /// After a batch of datagrams: hands over what is full, or everything once it is late.

@@ -478,7 +478,7 @@ impl Shared {
                 state.memory.grow(grown);
             }
             Some(_) | None => {
-                let empty = state.spare.pop().unwrap_or_default();
+                let empty = state.spare.pop().unwrap_or_else(|| block.successor());
                 state.spare_memory.shrink(empty.memory());
                 state.memory.grow(block.memory());
                 self.is_tight.store(state.memory.is_tight(), Relaxed);

@@ -45,6 +45,8 @@ pub struct Lanes {
     dirty: Vec<LaneId>,
     /// Those of them whose block is full: there may be a thousand that are not.
     full: Vec<LaneId>,
+    /// Whether one of those became full since [`Lanes::take_filled`].
+    has_filled: bool,
     picked: Vec<LaneId>,
     answers: Answers,
     /// For each lane, the records that were never made since the last hand-over; and whether there are any.
@@ -65,6 +67,7 @@ impl Lanes {
             open,
             dirty,
             full,
+            has_filled: false,
             picked,
             answers,
             withheld,
@@ -107,6 +110,7 @@ impl Lanes {
             open,
             dirty,
             full,
+            has_filled,
             picked,
             answers,
             withheld,
@@ -154,6 +158,7 @@ impl Lanes {
             }
             if !was_full && open[place].is_full() {
                 full.push(first);
+                *has_filled = true;
             }
         }
         fate
@@ -162,6 +167,11 @@ impl Lanes {
     /// Whether some lane holds a full block.
     pub fn has_full(&self) -> bool {
         !self.full.is_empty()
+    }
+
+    /// Whether a block became full since this was asked last: time to hand it over, before it grows.
+    pub fn take_filled(&mut self) -> bool {
+        std::mem::take(&mut self.has_filled)
     }
 
     /// Whether all blocks are empty.
