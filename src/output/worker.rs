@@ -185,8 +185,9 @@ impl Worker {
             Next::Order(Order::Change(change)) => self.obey(change),
             Next::Late => {
                 self.on_time();
+                // A sync takes its time, and something may have come meanwhile.
                 let stop_by = self.orders.stop_by();
-                return stop_by.is_none_or(|by| by > Instant::now());
+                return stop_by.is_none_or(|by| by > Instant::now()) || !self.orders.is_empty();
             }
             Next::Closed => return false,
         }

@@ -422,10 +422,19 @@ impl Stopper {
         self.0.call(&mut state);
     }
 
-    /// What a worker that was suspended and has ended could not write, in order.
+    /// What a worker that was suspended and has ended could not write, in order: what it kept, and what has
+    /// come since.
     pub fn take_kept(&self) -> Vec<Block> {
-        let kept = self.0.lock().kept.take();
-        kept.into_iter().flatten().collect()
+        let mut state = self.0.lock();
+        let kept = state.kept.take().into_iter().flatten();
+        let queued = std::mem::take(&mut state.orders);
+        let queued = queued.into_iter().filter_map(|order| match order {
+            Order::Write(block) => Some(block),
+            Order::Change(_) => None,
+        });
+        let blocks: Vec<Block> = kept.chain(queued).collect();
+        state.memory.set(0);
+        blocks
     }
 
     /// Whether the worker tries in vain to write what is queued.

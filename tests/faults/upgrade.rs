@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
 use nix::sys::signal::Signal;
@@ -13,6 +14,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use super::disk::send;
+use super::injection::Injection;
 use super::load::Load;
 use super::restart::all_is_there;
 use super::sequence::{Verdict, message};
@@ -41,6 +44,36 @@ fn upgrade_in_vain(daemon: &Daemon) -> String {
     assert_eq!(output.status.code(), Some(69), "{said}");
     assert!(said.contains("refused, and nothing has changed"), "{said}");
     said
+}
+
+#[test]
+fn what_comes_while_a_sync_holds_up_its_file_is_handed_over() {
+    let daemon = Daemon::start("user.*\t{dir}/log;sync=durable\n");
+    // Longer than an output has at a hand-over.
+    let Some(injection) = Injection::attach(&daemon, "log", "fdatasync:delay_enter=400000") else {
+        return;
+    };
+    let done = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0;
+            while !done.load(Relaxed) {
+                send(&daemon, "a", sent, sent + 10);
+                sent += 10;
+            }
+            sent
+        });
+        for _ in 0..3 {
+            upgrade_well(&daemon);
+        }
+        done.store(true, Relaxed);
+        sender.join().expect("it only sends")
+    });
+    drop(injection);
+    daemon.quiet();
+    let verdict = Verdict::of(&daemon.file("log").lines(), &[("a", sent)]);
+    assert_eq!(verdict, Verdict::default());
+    daemon.finish();
 }
 
 #[test]

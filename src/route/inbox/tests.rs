@@ -156,3 +156,17 @@ fn memory_of(order: &Order) -> usize {
         Order::Change(_) => 0,
     }
 }
+
+#[test]
+fn what_comes_when_its_worker_has_ended_is_handed_over_behind_what_that_kept() {
+    let (inbox, orders) = queue(1 << 20);
+    let stopper = inbox.stopper();
+    stopper.suspend_by(Instant::now());
+    assert!(orders.keep(block(Severity::Notice, b'a', 1)));
+    drop(orders);
+    assert_eq!(inbox.offer(&mut block(Severity::Notice, b'b', 1)), Ok(()));
+    let kept = stopper.take_kept();
+    let kept: Vec<_> = kept.iter().map(|block| block.octets().to_vec()).collect();
+    assert_eq!(kept, [b"a", b"b"]);
+    assert_eq!(inbox.0.0.lock().memory.octets(), 0);
+}
