@@ -31,6 +31,7 @@
 //! | | | W019 | a directory, FIFO or socket where a file is meant (`--check`) |
 //! | | | W020 | an address to listen on, named twice (`--check`) |
 //! | | | W021 | a memory buffer that is too small, and gets 4 KiB |
+//! | | | W022 | an option that replaces an earlier one |
 
 use std::ops::Range;
 
