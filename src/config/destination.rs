@@ -46,7 +46,7 @@ pub(super) fn parse(
         return Err(problem);
     }
     if let Some(path) = target.strip_prefix("-") {
-        let destination = path_of(path)?;
+        let destination = path_of(path, warnings)?;
         return Ok(Target {
             destination,
             relaxed: true,
@@ -54,7 +54,7 @@ pub(super) fn parse(
         });
     }
     if target.text.starts_with('/') {
-        return tight(path_of(target)?);
+        return tight(path_of(target, warnings)?);
     }
     if let Some(command) = target.strip_prefix("|")
         && options.pipes_to_commands()
@@ -124,7 +124,7 @@ fn refused(target: Piece<'_>) -> Option<Problem> {
     Some(target.error("E109", format!("{message}, rule ignored"), help))
 }
 
-fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
+fn path_of(path: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Destination, Problem> {
     if !path.text.starts_with('/') {
         let message = "\"-\" stands before an absolute path, rule ignored";
         return Err(path.error("E102", message, "write -/var/log/NAME"));
@@ -141,6 +141,14 @@ fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
         let message = format!("{} is a directory, rule ignored", quoted(name.text));
         return Err(name.error("E102", message, "name a file in it"));
     }
+    if is_template(name.text) {
+        let message = format!(
+            "{} is the name of one file: nothing in it is replaced",
+            quoted(name.text)
+        );
+        let help = "names made from messages are not supported: write a rule for each file, in blocks such as +HOST and !PROGRAM";
+        warnings.push(name.warning("W023", message, help));
+    }
     let terminal =
         name.text == "/dev/console" || TERMINALS.iter().any(|dev| name.text.starts_with(dev));
     let path = PathBuf::from(name.text);
@@ -149,6 +157,17 @@ fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
     } else {
         Destination::File(path)
     })
+}
+
+/// Whether a path looks as if others replaced a part of it: `$HOST`, `${HOST}`, `%HOSTNAME%`, `%$YEAR%`.
+fn is_template(path: &str) -> bool {
+    let before = |sign, wanted: fn(char) -> bool| {
+        let mut parts = path.split(sign).skip(1);
+        parts.any(|part| part.starts_with(wanted))
+    };
+    let percent_signs = path.matches('%').count();
+    before('$', |c| c == '{' || c.is_ascii_uppercase())
+        || percent_signs > 1 && before('%', |c| c == '$' || c.is_ascii_alphabetic())
 }
 
 const TERMINALS: [&str; 3] = ["/dev/tty", "/dev/pts/", "/dev/hvc"];

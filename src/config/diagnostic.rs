@@ -32,6 +32,7 @@
 //! | | | W020 | an address to listen on, named twice (`--check`) |
 //! | | | W021 | a memory buffer that is too small, and gets 4 KiB |
 //! | | | W022 | an option that replaces an earlier one |
+//! | | | W023 | a path that looks like a template |
 
 use std::ops::Range;
 

@@ -95,6 +95,29 @@ fn a_users_name_that_looks_like_a_path_is_a_warning() {
 }
 
 #[test]
+fn a_path_with_a_part_that_others_replace_is_a_warning() {
+    for (text, want) in [
+        ("/var/log/$HOST/messages", &["W023"][..]),
+        ("-/var/log/${HOST}.log", &["W023"]),
+        ("/var/log/$YEAR$MONTH", &["W023"]),
+        ("/var/log/%HOSTNAME%.log", &["W023"]),
+        ("/var/log/%$YEAR%/x", &["W023"]),
+        ("/var/log/%Y-%m", &["W023"]),
+        ("/var/log/cost$", &[]),
+        ("/var/log/$1", &[]),
+        ("/var/log/100%", &[]),
+        ("/var/log/a%20b", &[]),
+    ] {
+        let mut warnings = Vec::new();
+        let piece = Piece::new(text);
+        let target = parse(piece, LoadOptions::default(), false, &mut warnings);
+        assert!(target.is_ok(), "{text}");
+        let told: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
+        assert_eq!(told, want, "{text}");
+    }
+}
+
+#[test]
 fn section_6_a_memory_buffer_has_4_to_256_kib() {
     for (text, want, codes) in [
         (":4:a", 4, &[][..]),
