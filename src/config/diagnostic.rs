@@ -33,6 +33,7 @@
 //! | | | W021 | a memory buffer that is too small, and gets 4 KiB |
 //! | | | W022 | an option that replaces an earlier one |
 //! | | | W023 | a path that looks like a template |
+//! | | | W024 | a device or terminal that is not there (`--check`) |
 
 use std::ops::Range;
 
