@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::grammar::LoadOptions;
@@ -65,7 +65,7 @@ pub(super) fn parse(
         return tight(Destination::Fifo(fifo_path(fifo.trim())?));
     }
     if let Some(remote) = target.strip_prefix("@") {
-        return tight(Destination::Forward(forward(remote, options)?));
+        return tight(Destination::Forward(forward(remote, options, warnings)?));
     }
     if let Some(buffer) = target.strip_prefix(":") {
         let (name, capacity) = memory(buffer, warnings)?;
@@ -192,7 +192,11 @@ fn command_of(command: Piece<'_>) -> Result<String, Problem> {
     Ok(command.text.to_owned())
 }
 
-fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
+fn forward(
+    remote: Piece<'_>,
+    options: LoadOptions,
+    warnings: &mut Vec<Problem>,
+) -> Result<Remote, Problem> {
     use IpVersion::{V4, V6};
     use Transport::{TcpLines, TcpOctetCounting, Udp};
     let (transport, version, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
@@ -251,6 +255,17 @@ fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
         let message = format!("{} is of the other version of IP", quoted(host));
         return Err(bad(message, "write @udp://, or @tcp://, for either"));
     }
+    if let Some((address, port)) = port_of_address(rest.text) {
+        let message = format!(
+            "{} is an address of IPv6 and has no port",
+            quoted(rest.text)
+        );
+        let help = format!(
+            "write @[{address}]:{port} if {port} is the port, else @[{}]",
+            rest.text
+        );
+        warnings.push(rest.warning("W025", message, help));
+    }
     let letter = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let only_digits = || host.chars().all(|c| c.is_ascii_digit() || c == '.');
     let named = !host.starts_with('-') && host.chars().all(letter) && !only_digits();
@@ -265,6 +280,14 @@ fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
         version,
         multicast: Multicast::default(),
     })
+}
+
+/// An address of IPv6 that ends like one with a port of syslog behind it: `2001:db8::1:514`.
+fn port_of_address(text: &str) -> Option<(&str, &str)> {
+    let (address, port) = text.rsplit_once(':')?;
+    let is_whole = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    (["514", "601", "6514"].contains(&port) && is_whole(text) && is_whole(address))
+        .then_some((address, port))
 }
 
 /// `SIZE:NAME`: the name, and how many octets the buffer holds.
@@ -323,11 +346,13 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
         let letter = |c: char| c.is_alphanumeric() || "._-$/@\\+".contains(c);
         if name.text == "*" || !name.text.chars().all(letter) {
             let message = format!("{} is no user name, rule ignored", quoted(name.text));
-            return Err(name.error(
-                "E102",
-                message,
-                "an action is /file, |/fifo, @host, users, or *",
-            ));
+            let host = name.text.rsplit_once(':');
+            let help = if host.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+                format!("a host begins with @: write @{}", name.text)
+            } else {
+                "an action is /file, |/fifo, @host, users, or *".to_owned()
+            };
+            return Err(name.error("E102", message, help));
         }
         if name.text.contains(['/', '.']) || DEVICES.contains(&name.text) {
             let message = format!("{} is taken for a user's name", quoted(name.text));

@@ -34,6 +34,7 @@
 //! | | | W022 | an option that replaces an earlier one |
 //! | | | W023 | a path that looks like a template |
 //! | | | W024 | a device or terminal that is not there (`--check`) |
+//! | | | W025 | an IPv6 address that seems to end in a port |
 
 use std::ops::Range;
 

@@ -118,6 +118,34 @@ fn a_path_with_a_part_that_others_replace_is_a_warning() {
 }
 
 #[test]
+fn a_host_without_its_sign_or_its_brackets_is_told_how_it_is_written() {
+    let problem = read("loghost:514").expect_err("no user");
+    assert_eq!(
+        problem.help.as_deref(),
+        Some("a host begins with @: write @loghost:514")
+    );
+    for (text, want) in [
+        ("@2001:db8::1:514", Some("write @[2001:db8::1]:514 if")),
+        ("@tcp://::1:601", Some("write @[::1]:601 if")),
+        ("@2001:db8::1", None),
+        ("@::514", None),
+        ("@[2001:db8::1:514]", None),
+        ("@2001:db8:0:0:0:0:1:514", None),
+    ] {
+        let mut warnings = Vec::new();
+        let piece = Piece::new(text);
+        let target = parse(piece, LoadOptions::default(), false, &mut warnings);
+        assert!(target.is_ok(), "{text}");
+        let help = warnings.first().and_then(|warning| warning.help.as_deref());
+        assert_eq!(help.is_some(), want.is_some(), "{text}");
+        let begins = help
+            .zip(want)
+            .is_none_or(|(help, want)| help.starts_with(want));
+        assert!(begins, "{text}: {help:?}");
+    }
+}
+
+#[test]
 fn section_6_a_memory_buffer_has_4_to_256_kib() {
     for (text, want, codes) in [
         (":4:a", 4, &[][..]),
