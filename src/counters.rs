@@ -132,6 +132,8 @@ pub struct InputCounters {
     /// Connections that were closed within a frame because there was no memory for it. What had come of
     /// the frame counts as a message.
     pub crowded_out: Counter,
+    /// Connections that were closed at once since there were too many: in all, of this host, or of one address.
+    pub connections_refused: Counter,
     /// Datagrams that the kernel dropped before we could read them; not in `received`.
     pub kernel_dropped: Counter,
     rejected: [Counter; Rejection::COUNT],

@@ -15,17 +15,17 @@ use std::sync::{Mutex, PoisonError};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
 
-/// Sets `TZ` to UTC, for us and for what we start.
+/// Sets `TZ`, for us and for what we start.
 ///
 /// # Errors
 /// If the process has other threads, which might be reading the environment. Nothing has happened then.
-pub fn set_zone_to_utc() -> io::Result<()> {
+pub fn set_zone(zone: &str) -> io::Result<()> {
     if threads() > 1 {
         return Err(io::Error::other("other threads are running"));
     }
     // SAFETY: the environment may be written while no other thread reads it, and there is none; without
     // /proc the caller answers for it, `daemon::zone`, which runs before anything starts a thread.
-    unsafe { std::env::set_var("TZ", "UTC0") };
+    unsafe { std::env::set_var("TZ", zone) };
     Ok(())
 }
 

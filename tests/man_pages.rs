@@ -348,7 +348,12 @@ fn every_counter_is_documented() {
         .chain(["kern_remapped", "received", "routed", "unmatched"])
         .chain(["rejected", "truncated", "kernel_dropped", "noted"])
         .chain(["enqueued", "written", "octets", "dropped", "queued"])
-        .chain(["torn_tails", "rewritten"])
+        .chain([
+            "torn_tails",
+            "rewritten",
+            "crowded_out",
+            "connections_refused",
+        ])
         .filter(|name| !has_word(&page, &format!("Li {name}")))
         .collect();
     assert_eq!(undocumented, [""; 0]);

@@ -6,6 +6,7 @@
 //! @239.1.2.3;iface=eth0,ttl=4
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::destination::{self, Target};
@@ -58,13 +59,29 @@ pub(super) fn parse(
     if relaxed {
         found.settings.sync = Sync::None;
     }
+    let mut said: BTreeMap<String, &str> = BTreeMap::new();
     for option in options
         .into_iter()
         .flat_map(|options| options.split(','))
         .map(Piece::trim)
     {
-        if !option.is_empty() {
-            found.take(option, relaxed)?;
+        if option.is_empty() {
+            continue;
+        }
+        let before = found.rotation.unwrap_or_default();
+        found.take(option, relaxed)?;
+        let rotation = found.rotation.unwrap_or_default();
+        // Several words may be said about a rotation: a size and a period.
+        let differs = before.or(rotation) != rotation
+            || option.split_once(&['=']).is_some_and(|(key, value)| {
+                let key = key.trim().text.to_ascii_lowercase();
+                let value = value.trim().text;
+                key != "rotate" && said.insert(key, value).is_some_and(|first| first != value)
+            });
+        if differs {
+            let shown = quoted(option.text);
+            let message = format!("{shown} replaces what an option before it says");
+            warnings.push(option.warning("W022", message, "name each option once"));
         }
     }
     Ok(found)

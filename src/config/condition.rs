@@ -246,7 +246,11 @@ fn property_name(name: Piece<'_>) -> Result<Property, Problem> {
     let word = name.text.to_ascii_lowercase();
     let known = PROPERTIES.iter().find(|(known, _)| *known == word);
     known.map(|(_, property)| *property).ok_or_else(|| {
-        let near = suggestion(&word, PROPERTIES.iter().map(|(known, _)| *known));
+        let elsewhere = OF_RSYSLOG.iter().find(|(theirs, _)| *theirs == word);
+        let near = match elsewhere {
+            Some((_, instead)) => format!("write {instead} instead; "),
+            None => suggestion(&word, PROPERTIES.iter().map(|(known, _)| *known)),
+        };
         let message = format!("unknown property {}, {IGNORED}", quoted(name.text));
         name.error(
             "E104",
@@ -354,6 +358,21 @@ pub(super) const PROPERTIES: [(&str, Property); 7] = [
     ("msgid", Property::MsgId),
     ("sd", Property::StructuredData),
     ("data", Property::StructuredData),
+];
+
+/// What rsyslog calls what we have too, and how it is written here.
+const OF_RSYSLOG: [(&str, &str); 11] = [
+    ("fromhost-ip", "source, which is an address,"),
+    ("fromhost", "source, which is an address,"),
+    ("syslogtag", "programname, which is the tag up to [ or :,"),
+    ("app-name", "programname"),
+    ("rawmsg", "msg"),
+    ("structured-data", "sd"),
+    ("pri-text", "a selector"),
+    ("syslogfacility", "a selector"),
+    ("syslogfacility-text", "a selector"),
+    ("syslogseverity", "a selector"),
+    ("syslogseverity-text", "a selector"),
 ];
 
 /// How it can look at it; each has a form with `icase_`.

@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::grammar::LoadOptions;
@@ -46,7 +46,7 @@ pub(super) fn parse(
         return Err(problem);
     }
     if let Some(path) = target.strip_prefix("-") {
-        let destination = path_of(path)?;
+        let destination = path_of(path, warnings)?;
         return Ok(Target {
             destination,
             relaxed: true,
@@ -54,7 +54,7 @@ pub(super) fn parse(
         });
     }
     if target.text.starts_with('/') {
-        return tight(path_of(target)?);
+        return tight(path_of(target, warnings)?);
     }
     if let Some(command) = target.strip_prefix("|")
         && options.pipes_to_commands()
@@ -65,7 +65,7 @@ pub(super) fn parse(
         return tight(Destination::Fifo(fifo_path(fifo.trim())?));
     }
     if let Some(remote) = target.strip_prefix("@") {
-        return tight(Destination::Forward(forward(remote, options)?));
+        return tight(Destination::Forward(forward(remote, options, warnings)?));
     }
     if let Some(buffer) = target.strip_prefix(":") {
         let (name, capacity) = memory(buffer, warnings)?;
@@ -124,7 +124,7 @@ fn refused(target: Piece<'_>) -> Option<Problem> {
     Some(target.error("E109", format!("{message}, rule ignored"), help))
 }
 
-fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
+fn path_of(path: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<Destination, Problem> {
     if !path.text.starts_with('/') {
         let message = "\"-\" stands before an absolute path, rule ignored";
         return Err(path.error("E102", message, "write -/var/log/NAME"));
@@ -141,6 +141,14 @@ fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
         let message = format!("{} is a directory, rule ignored", quoted(name.text));
         return Err(name.error("E102", message, "name a file in it"));
     }
+    if is_template(name.text) {
+        let message = format!(
+            "{} is the name of one file: nothing in it is replaced",
+            quoted(name.text)
+        );
+        let help = "names made from messages are not supported: write a rule for each file, in blocks such as +HOST and !PROGRAM";
+        warnings.push(name.warning("W023", message, help));
+    }
     let terminal =
         name.text == "/dev/console" || TERMINALS.iter().any(|dev| name.text.starts_with(dev));
     let path = PathBuf::from(name.text);
@@ -149,6 +157,17 @@ fn path_of(path: Piece<'_>) -> Result<Destination, Problem> {
     } else {
         Destination::File(path)
     })
+}
+
+/// Whether a path looks as if others replaced a part of it: `$HOST`, `${HOST}`, `%HOSTNAME%`, `%$YEAR%`.
+fn is_template(path: &str) -> bool {
+    let before = |sign, wanted: fn(char) -> bool| {
+        let mut parts = path.split(sign).skip(1);
+        parts.any(|part| part.starts_with(wanted))
+    };
+    let percent_signs = path.matches('%').count();
+    before('$', |c| c == '{' || c.is_ascii_uppercase())
+        || percent_signs > 1 && before('%', |c| c == '$' || c.is_ascii_alphabetic())
 }
 
 const TERMINALS: [&str; 3] = ["/dev/tty", "/dev/pts/", "/dev/hvc"];
@@ -173,7 +192,11 @@ fn command_of(command: Piece<'_>) -> Result<String, Problem> {
     Ok(command.text.to_owned())
 }
 
-fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
+fn forward(
+    remote: Piece<'_>,
+    options: LoadOptions,
+    warnings: &mut Vec<Problem>,
+) -> Result<Remote, Problem> {
     use IpVersion::{V4, V6};
     use Transport::{TcpLines, TcpOctetCounting, Udp};
     let (transport, version, rest) = match (remote.strip_prefix("@"), scheme(remote)) {
@@ -232,6 +255,17 @@ fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
         let message = format!("{} is of the other version of IP", quoted(host));
         return Err(bad(message, "write @udp://, or @tcp://, for either"));
     }
+    if let Some((address, port)) = port_of_address(rest.text) {
+        let message = format!(
+            "{} is an address of IPv6 and has no port",
+            quoted(rest.text)
+        );
+        let help = format!(
+            "write @[{address}]:{port} if {port} is the port, else @[{}]",
+            rest.text
+        );
+        warnings.push(rest.warning("W025", message, help));
+    }
     let letter = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let only_digits = || host.chars().all(|c| c.is_ascii_digit() || c == '.');
     let named = !host.starts_with('-') && host.chars().all(letter) && !only_digits();
@@ -246,6 +280,14 @@ fn forward(remote: Piece<'_>, options: LoadOptions) -> Result<Remote, Problem> {
         version,
         multicast: Multicast::default(),
     })
+}
+
+/// An address of IPv6 that ends like one with a port of syslog behind it: `2001:db8::1:514`.
+fn port_of_address(text: &str) -> Option<(&str, &str)> {
+    let (address, port) = text.rsplit_once(':')?;
+    let is_whole = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    (["514", "601", "6514"].contains(&port) && is_whole(text) && is_whole(address))
+        .then_some((address, port))
 }
 
 /// `SIZE:NAME`: the name, and how many octets the buffer holds.
@@ -304,11 +346,13 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
         let letter = |c: char| c.is_alphanumeric() || "._-$/@\\+".contains(c);
         if name.text == "*" || !name.text.chars().all(letter) {
             let message = format!("{} is no user name, rule ignored", quoted(name.text));
-            return Err(name.error(
-                "E102",
-                message,
-                "an action is /file, |/fifo, @host, users, or *",
-            ));
+            let host = name.text.rsplit_once(':');
+            let help = if host.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+                format!("a host begins with @: write @{}", name.text)
+            } else {
+                "an action is /file, |/fifo, @host, users, or *".to_owned()
+            };
+            return Err(name.error("E102", message, help));
         }
         if name.text.contains(['/', '.']) || DEVICES.contains(&name.text) {
             let message = format!("{} is taken for a user's name", quoted(name.text));
@@ -327,170 +371,4 @@ fn users(list: Piece<'_>, warnings: &mut Vec<Problem>) -> Result<BTreeSet<String
 const DEVICES: [&str; 5] = ["console", "xconsole", "null", "tty", "stdout"];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::Dialect;
-
-    fn read(text: &str) -> Result<Target, Problem> {
-        read_as(LoadOptions::default(), text)
-    }
-
-    fn read_as(options: LoadOptions, text: &str) -> Result<Target, Problem> {
-        parse(Piece::new(text), options, false, &mut Vec::new())
-    }
-
-    #[test]
-    fn section_1_a_destination_shows_as_it_was_written() {
-        for (text, want) in [
-            ("/var/log/x", "File /var/log/x"),
-            ("-/var/log/x", "File /var/log/x"),
-            ("/dev/null", "File /dev/null"),
-            ("/dev/stdout", "File /dev/stdout"),
-            ("/dev/console", "Terminal /dev/console"),
-            ("/dev/tty10", "Terminal /dev/tty10"),
-            ("/dev/ttyS0", "Terminal /dev/ttyS0"),
-            ("/dev/pts/3", "Terminal /dev/pts/3"),
-            ("/dev/hvc0", "Terminal /dev/hvc0"),
-            ("|/dev/xconsole", "Fifo |/dev/xconsole"),
-            ("@loghost", "Forward @loghost:514"),
-            ("@LogHost:1514", "Forward @loghost:1514"),
-            ("@::1", "Forward @[::1]:514"),
-            ("@[fe80::1]:515", "Forward @[fe80::1]:515"),
-            ("@udp://h:1", "Forward @h:1"),
-            ("@tcp://h", "Forward @tcp://h:514"),
-            ("@tcp://[::1]:601", "Forward @tcp://[::1]:601"),
-            ("@udp4://h:1", "Forward @udp4://h:1"),
-            ("@UDP6://h", "Forward @udp6://h:514"),
-            ("@tcp4://h:1", "Forward @tcp4://h:1"),
-            ("@tcp6://[::1]:1", "Forward @tcp6://[::1]:1"),
-            ("@@h:10514", "Forward @@h:10514"),
-            ("root", "Users root"),
-            ("root, joe", "Users joe,root"),
-            ("*", "Everyone *"),
-            (":64:debug", "Memory :debug"),
-        ] {
-            let target = read(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message));
-            let kind = match &target.destination {
-                Destination::File(_) => "File",
-                Destination::Fifo(_) => "Fifo",
-                Destination::Command(_) => "Command",
-                Destination::Terminal(_) => "Terminal",
-                Destination::Users(_) => "Users",
-                Destination::Everyone => "Everyone",
-                Destination::Forward(_) => "Forward",
-                Destination::Memory(_) => "Memory",
-            };
-            assert_eq!(format!("{kind} {}", target.destination), want, "{text}");
-            assert_eq!(target.relaxed, text.starts_with('-'), "{text}");
-        }
-    }
-
-    #[test]
-    fn section_3_a_bar_is_a_command_to_the_bsds() {
-        let freebsd = LoadOptions::from(Dialect::Freebsd);
-        for (text, want) in [
-            ("|/usr/bin/filter -x", "|/usr/bin/filter -x"),
-            ("| exec cat > /f", "|exec cat > /f"),
-            ("|/dev/xconsole", "|/dev/xconsole"),
-        ] {
-            let destination = read_as(freebsd, text).map(|target| target.destination);
-            let destination = destination.expect("a command");
-            assert!(matches!(destination, Destination::Command(_)), "{text}");
-            assert_eq!(destination.to_string(), want);
-        }
-        let refused = read_as(freebsd, "| ").map_err(|problem| problem.code);
-        assert_eq!(refused, Err("E102"));
-    }
-
-    #[test]
-    fn a_users_name_that_looks_like_a_path_is_a_warning() {
-        for (text, want) in [
-            ("var/log/mail", &["W004"][..]),
-            ("messages.log", &["W004"]),
-            ("console", &["W004"]),
-            ("root,xconsole", &["W004"]),
-            ("root", &[]),
-        ] {
-            let mut warnings = Vec::new();
-            let target = parse(
-                Piece::new(text),
-                LoadOptions::default(),
-                false,
-                &mut warnings,
-            );
-            let codes: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
-            assert!(target.is_ok(), "{text}");
-            assert_eq!(codes, want, "{text}");
-        }
-    }
-
-    #[test]
-    fn section_6_a_memory_buffer_has_4_to_256_kib() {
-        for (text, want, codes) in [
-            (":4:a", 4, &[][..]),
-            (":64:DEBUG7", 64, &[]),
-            (":256:a", 256, &[]),
-            (":3:a", 4, &["W021"]),
-        ] {
-            let mut warnings = Vec::new();
-            let piece = Piece::new(text);
-            let target = parse(piece, LoadOptions::default(), false, &mut warnings);
-            let capacity = target.map(|target| target.capacity).ok();
-            assert_eq!(capacity, Some(want * 1024), "{text}");
-            let told: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
-            assert_eq!(told, codes, "{text}");
-        }
-        let longest = "a".repeat(LONGEST_NAME);
-        assert!(read(&format!(":64:{longest}")).is_ok());
-        assert!(read(&format!(":64:{longest}a")).is_err());
-    }
-
-    #[test]
-    fn what_is_no_destination_is_refused() {
-        for (text, code) in [
-            ("", "E102"),
-            ("-x", "E102"),
-            ("/var/log/", "E102"),
-            ("/var/log/x y", "E102"),
-            ("@", "E102"),
-            ("@h:0", "E102"),
-            ("@h:x", "E102"),
-            ("@[::1", "E102"),
-            ("@-h", "E102"),
-            ("@foo://h", "E102"),
-            ("@udp4://[::1]", "E102"),
-            ("@tcp6://127.0.0.1", "E102"),
-            ("@tls://h", "E110"),
-            ("@relp://h", "E110"),
-            ("@(z9)h", "E109"),
-            ("|/bin/cat -", "E109"),
-            ("|cat", "E109"),
-            (":64", "E102"),
-            ("::debug", "E102"),
-            (":0:debug", "E102"),
-            (":064:debug", "E102"),
-            (":+64:debug", "E102"),
-            (":64k:debug", "E102"),
-            (":257:debug", "E102"),
-            (":99999999999999999999:debug", "E102"),
-            (":64:", "E102"),
-            (":64:a.b", "E102"),
-            (":64:a b", "E102"),
-            (":64:\u{e4}", "E102"),
-            (":omusrmsg:*", "E109"),
-            ("~", "E109"),
-            ("stop", "E109"),
-            ("^prog", "E109"),
-            ("?Dyn", "E109"),
-            ("root joe", "E102"),
-            ("root,,joe", "E102"),
-            ("*,root", "E102"),
-        ] {
-            assert_eq!(
-                read(text).map_err(|problem| problem.code),
-                Err(code),
-                "{text}"
-            );
-        }
-    }
-}
+mod tests;

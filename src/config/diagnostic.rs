@@ -31,6 +31,10 @@
 //! | | | W019 | a directory, FIFO or socket where a file is meant (`--check`) |
 //! | | | W020 | an address to listen on, named twice (`--check`) |
 //! | | | W021 | a memory buffer that is too small, and gets 4 KiB |
+//! | | | W022 | an option that replaces an earlier one |
+//! | | | W023 | a path that looks like a template |
+//! | | | W024 | a device or terminal that is not there (`--check`) |
+//! | | | W025 | an IPv6 address that seems to end in a port |
 
 use std::ops::Range;
 

@@ -334,18 +334,13 @@ impl<'a> Loader<'a> {
                 }
                 return;
             }
-            Found::Missing => {
+            Found::Missing if pattern.extension() == Some("conf".as_ref()) => {
                 let message = format!("{} does not exist", pattern.display());
-                if pattern
-                    .extension()
-                    .is_some_and(|extension| extension == "conf")
-                {
-                    let help = "create the file, or write a pattern such as *.conf, which may match nothing";
-                    argument.error("E106", message, help)
-                } else {
-                    argument.warning("W005", message, "create it, or remove the line")
-                }
+                let help =
+                    "create the file, or write a pattern such as *.conf, which may match nothing";
+                argument.error("E106", message, help)
             }
+            Found::Missing => return self.missing(&pattern, argument, line),
             Found::Invalid(reason) => {
                 let message = format!("this pattern cannot be used: {reason}");
                 argument.error(
@@ -356,6 +351,22 @@ impl<'a> Loader<'a> {
             }
         };
         self.report(line, problem);
+    }
+
+    /// Warns of what to include and is not there, all in one: FreeBSD's configuration names two such directories.
+    fn missing(&mut self, pattern: &Path, argument: Piece<'_>, line: &Line) {
+        let mut told = self.loaded.diagnostics.iter_mut();
+        let shown = pattern.display();
+        if let Some(first) = told.find(|found| found.code == "W005") {
+            first.message += ", nor does ";
+            first.message += &shown.to_string();
+            let here = line.span(argument.range());
+            first.secondary.push((here, "here, too".to_owned()));
+        } else {
+            let message = format!("{shown} does not exist");
+            let warning = argument.warning("W005", message, "create it, or remove the line");
+            self.report(line, warning);
+        }
     }
 
     fn included(&mut self, path: &Path, argument: Piece<'_>) -> Result<(), Problem> {

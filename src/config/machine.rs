@@ -26,11 +26,15 @@ pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
             continue;
         }
         let found = match &rule.destination {
-            Destination::File(path) => missing_directory(path, &mut told).or_else(|| no_file(path)),
+            // The daemon has them open already, whatever they are.
+            Destination::File(path) if OPEN.iter().any(|open| path == Path::new(open)) => None,
+            Destination::File(path) => missing_directory(path, &mut told)
+                .or_else(|| no_file(path))
+                .or_else(|| no_device(path)),
             Destination::Fifo(path) => missing_directory(path, &mut told).or_else(|| no_fifo(path)),
             Destination::Users(users) => unknown_user(users.iter()),
+            Destination::Terminal(path) => no_terminal(path),
             Destination::Command(_)
-            | Destination::Terminal(_)
             | Destination::Everyone
             | Destination::Forward(_)
             | Destination::Memory(_) => None,
@@ -40,6 +44,9 @@ pub fn warnings_for_check(loaded: &Loaded) -> Vec<Diagnostic> {
     }
     warnings
 }
+
+/// The names of descriptors.
+const OPEN: [&str; 2] = ["/dev/stdout", "/dev/stderr"];
 
 /// A warning without its place.
 struct Found {
@@ -90,6 +97,32 @@ fn no_file(path: &Path) -> Option<Found> {
         code: "W019",
         message: format!("{shown} is {what}, and cannot be logged to"),
         help,
+    })
+}
+
+/// What is meant to be a device, and is not there: it becomes a file.
+fn no_device(path: &Path) -> Option<Found> {
+    if path.parent() != Some(Path::new("/dev")) || path.exists() {
+        return None;
+    }
+    let shown = path.display();
+    Some(Found {
+        code: "W024",
+        message: format!("{shown} does not exist: a file of this name will be made in /dev"),
+        help: format!("write |{shown} for a FIFO, or name a file in /var/log"),
+    })
+}
+
+/// A terminal that is not there.
+fn no_terminal(path: &Path) -> Option<Found> {
+    let missing = matches!(path.try_exists(), Ok(false));
+    let shown = path.display();
+    missing.then(|| Found {
+        code: "W024",
+        message: format!(
+            "terminal {shown} does not exist: its messages wait, and are dropped in the end"
+        ),
+        help: "name one that is in /dev, or remove the rule".to_owned(),
     })
 }
 
@@ -219,6 +252,25 @@ mod tests {
             assert_eq!(told(&format!("*.* {shown}")), [("W019", want)]);
         }
         assert_eq!(told("*.* /dev/null"), []);
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_named_with_what_will_happen() {
+        for (device, want) in [
+            ("/dev/no-such-console", "a file of this name will be made"),
+            ("/dev/ttyNOSUCH", "its messages wait"),
+        ] {
+            let found = told(&format!("*.* {device}"));
+            let [(code, message)] = &found[..] else {
+                panic!("{device}: {found:?}");
+            };
+            assert_eq!(*code, "W024");
+            assert!(
+                message.contains(device) && message.contains(want),
+                "{message}"
+            );
+        }
+        assert_eq!(told("*.* /dev/stdout"), []);
     }
 
     #[test]

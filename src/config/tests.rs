@@ -104,9 +104,14 @@ fn architecture_12_18_a_missing_include_is_an_error_only_if_it_names_one_file() 
         ("include /x/y.conf", &["E106"][..]),
         ("include /x/y", &["W005"]),
         ("include /x/*.conf", &[]),
+        ("include /x\ninclude /y\ninclude /z", &["W005"]),
+        ("include /x\ninclude /y.conf", &["W005", "E106"]),
     ] {
         assert_eq!(codes(&parse_str("t", text)), want, "{text}");
     }
+    let loaded = parse_str("t", "include /x\ninclude /y");
+    let only = loaded.diagnostics.first().expect("the warning");
+    assert_eq!(only.message, "/x does not exist, nor does /y");
 }
 
 #[test]

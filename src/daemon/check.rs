@@ -13,7 +13,10 @@ use crate::report::counted;
 /// Configuration error, from sysexits(3).
 const EX_CONFIG: u8 = 78;
 
-/// Checks the configuration: 0 if there is no error, 78 if there is.
+/// Mistake on the command line, from sysexits(3).
+const EX_USAGE: u8 = 64;
+
+/// Checks the configuration: 0 if there is no error, 78 if there is, and 64 if only the command line has one.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -38,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
             .filter(|found| found.severity == wanted)
             .count()
     };
-    let (mut errors, mut warnings) = (count(Severity::Error), count(Severity::Warning));
+    let (errors, mut warnings) = (count(Severity::Error), count(Severity::Warning));
     // What the command line adds must fit as well: the start would say the same.
     let plan = Plan::new(arguments, &loaded.config);
     let gate = AccessList::parse(&arguments.allowed_peers).err();
@@ -50,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
         .chain(gate)
         .collect();
     let warned = plan.map(|plan| plan.warnings).unwrap_or_default();
-    errors += refused.len();
+    let misused = refused.len();
     warnings += warned.len();
     for (sentences, kind) in [(refused, ""), (warned, "warning: ")] {
         for sentence in sentences {
@@ -73,17 +76,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
             counted(warnings, "warning")
         ),
     });
+    if misused > 0 {
+        let errors = counted(misused, "error");
+        told = told.and_then(|()| writeln!(stderr, "command line: {errors}"));
+    }
     // Whoever closed stderr wants the exit status only.
     _ = told;
-    if errors == 0
+    if (errors, misused) == (0, 0)
         && let Some(answer) = upgrade::answer_check()
     {
         // The daemon that asked reads it, or takes its absence for a no.
         _ = io::stdout().write_all(answer.as_bytes());
     }
-    Ok(if errors == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EX_CONFIG)
+    Ok(match (errors, misused) {
+        (0, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::from(EX_USAGE),
+        (_, _) => ExitCode::from(EX_CONFIG),
     })
 }

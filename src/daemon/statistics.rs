@@ -137,8 +137,9 @@ fn noted(counters: &InputCounters) -> Vec<(&'static str, u64)> {
         .map(|flag| (flag.name(), counters.noted(flag).get()));
     let remapped = ("kern_remapped", counters.kern_remapped.get());
     let crowded_out = ("crowded_out", counters.crowded_out.get());
+    let refused = ("connections_refused", counters.connections_refused.get());
     flags
-        .chain([remapped, crowded_out])
+        .chain([remapped, crowded_out, refused])
         .filter(|(_, count)| *count > 0)
         .collect()
 }

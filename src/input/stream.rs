@@ -359,6 +359,13 @@ impl Hub {
             counters.rejected(Rejection::Acl).add(1);
             return Some("not among the -a peers");
         }
+        let refusal = self.no_seat(peer);
+        counters.connections_refused.add(refusal.is_some().into());
+        refusal
+    }
+
+    /// Why there is no place for one more connection of this peer.
+    fn no_seat(&self, peer: Peer) -> Option<&'static str> {
         let connections = self.connections.borrow();
         if connections.in_all >= MAX_CONNECTIONS {
             return Some("too many connections");

@@ -37,7 +37,10 @@ pub fn open(at: Endpoint) -> io::Result<(OwnedFd, Endpoint)> {
     prepare(&socket)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     let bound: SockaddrStorage = getsockname(socket.as_raw_fd())?;
-    report_short_buffer(&socket, address);
+    // Who takes any port tries it (`--try`), and expects no burst.
+    if address.port() != 0 {
+        report_short_buffer(&socket, address);
+    }
     let port = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
         (Some(v4), _) => v4.port(),
         (None, Some(v6)) => v6.port(),

@@ -84,6 +84,9 @@ fn the_three_lines_work_as_they_are() {
         "{:#?}",
         stderr.all()
     );
+    let said = stderr.all();
+    let alarms = said.iter().any(|line| line.contains("receive buffer"));
+    assert!(!alarms, "{said:#?}");
     assert!(!place.join("log.sock").exists());
     let rules = fs::read_to_string(place.join("syslog.conf")).expect("it is kept");
     assert!(rules.contains("rotate="), "{rules}");

@@ -23,8 +23,9 @@ fn f34_a_time_zone_that_is_no_such_file_is_told_and_utc_holds() {
         ("{dir}/fifo", Some("it is no regular file")),
         ("{dir}/huge", Some("it has 65537 octets")),
         ("{dir}/empty", None),
-        ("{dir}/missing", None),
-        ("Nowhere/Nothing", None),
+        ("{dir}/missing", Some("it is no zone of POSIX")),
+        ("Nowhere/Nothing", Some("it is no zone of POSIX")),
+        ("\u{1b}[2J", Some("it is no zone of POSIX")),
         ("", None),
         ("UTC0", None),
     ] {
@@ -55,6 +56,24 @@ fn f34_a_time_zone_that_is_no_such_file_is_told_and_utc_holds() {
         }
         daemon.finish();
     }
+}
+
+#[test]
+fn a_zone_of_posix_without_dates_is_completed_and_told() {
+    let setup = Setup::new("user.*\t{dir}/log;RFC5424\n");
+    let daemon = setup.environment(vec![("TZ", "XXX-7YYY".into())]).start();
+    let told = daemon.stderr().wait_for("daylight saving time");
+    assert!(
+        told.ends_with("taken for XXX-7YYY,M3.2.0,M11.1.0"),
+        "{told}"
+    );
+    daemon.unix("<13>app: what time is it");
+    let line = daemon.file("log").wait_for("what time is it");
+    assert!(
+        line.contains("+07:00 ") || line.contains("+08:00 "),
+        "{line}"
+    );
+    daemon.finish();
 }
 
 #[test]

@@ -96,6 +96,9 @@ fn f23_one_address_has_512_connections_and_the_next_are_closed_and_told() {
             .expect("it stays");
         daemon.file("log").wait_for(&format!("number {number}."));
     }
+    let counters = daemon.counters();
+    let input = counters.input("tcp://");
+    assert_eq!(input["noted"]["connections_refused"], 8, "{input}");
     drop(streams);
     daemon.tcp_stream("<13>app: the next one\n");
     daemon.file("log").wait_for("the next one");

@@ -91,6 +91,32 @@ fn section_3_a_semicolon_in_a_command_is_the_shells() {
 }
 
 #[test]
+fn an_option_that_replaces_an_earlier_one_is_a_warning() {
+    for (text, want) in [
+        ("/f;rotate=10M:5,rotate=1M", 1),
+        ("/f;rotate=10M,1M", 1),
+        ("/f;rotate=daily,rotate=hourly", 1),
+        ("/f;rotate=daily:7,rotate=10M:5", 1),
+        ("/f;total=2G,total=1G", 1),
+        ("/f;sync=none,sync=durable", 1),
+        ("/f;mode=0640,owner=root,MODE=0600", 1),
+        ("@239.1.2.3;ttl=1,ttl=2,ttl=3", 2),
+        ("/f;rotate=10M:5,rotate=daily", 0),
+        ("/f;rotate=10M,rotate=:5", 0),
+        ("/f;mode=0640,mode=0640", 0),
+    ] {
+        let mut warnings = Vec::new();
+        let action = parse(Piece::new(text), LoadOptions::default(), &mut warnings);
+        assert!(action.is_ok(), "{text}");
+        let codes: Vec<&str> = warnings.iter().map(|warning| warning.code).collect();
+        assert_eq!(codes, vec!["W022"; want], "{text}");
+    }
+    let last = read("/f;rotate=10M:5,rotate=1M").ok();
+    let rotation = last.and_then(|action| action.rotation).expect("one");
+    assert_eq!((rotation.size, rotation.count), (Some(1 << 20), Some(5)));
+}
+
+#[test]
 fn an_option_that_cannot_be_is_refused() {
     for (text, code) in [
         ("root;rotate=1M", "E103"),
