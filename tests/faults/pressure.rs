@@ -218,7 +218,8 @@ fn flooder(setup: &Setup, lines: &str) -> Child {
 fn f7_what_a_flood_loses_to_a_full_disk_is_lost_for_want_of_space() {
     let daemon = Daemon::start("memory 8M\nuser.*\t/dev/full\n");
     daemon.unix("<13>app: the first");
-    daemon.stderr().wait_for("No space left on device");
+    let told = daemon.stderr().wait_for("No space left on device");
+    assert!(told.ends_with("held, next try in 250 ms"), "{told}");
     let line = |number: usize| format!("{number:06} {}\n", "x".repeat(900));
     let lines: String = (0..15_000).map(line).collect();
     let mut flooder = flooder(daemon.setup(), &lines);
