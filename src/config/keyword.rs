@@ -40,6 +40,9 @@ pub(super) fn parse(line: Piece<'_>, options: LoadOptions) -> Option<Result<Keyw
         .text
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let (word, rest) = line.split_at(end.unwrap_or(line.text.len()));
+    if let Some(problem) = with_hyphens(line) {
+        return Some(Err(problem));
+    }
     if word.is_empty()
         || !rest.text.starts_with(|c| c == '=' || BLANKS.contains(&c)) && !rest.is_empty()
     {
@@ -211,6 +214,22 @@ const MEMORY: std::ops::RangeInclusive<usize> = 8 << 20..=64 << 30;
 
 /// From some segments with a block each to what nobody means but by mistake.
 const SPOOL: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
+
+/// `secure-mode`, which has no shape of ours but can mean only one thing.
+fn with_hyphens(line: Piece<'_>) -> Option<Problem> {
+    let end = line.text.find(|c| c == '=' || BLANKS.contains(&c));
+    let (word, _) = line.split_at(end.unwrap_or(line.text.len()));
+    if !word.text.contains('-') {
+        return None;
+    }
+    let meant = word.text.replace('-', "_");
+    KEYWORDS.contains(&meant.as_str()).then(|| {
+        let message = format!("unknown keyword {}, line ignored", quoted(word.text));
+        let help =
+            format!("did you mean \"{meant}\"? keywords are listed in syslog.conf(5), KEYWORDS");
+        word.error("E105", message, help)
+    })
+}
 
 fn unknown(word: Piece<'_>, options: LoadOptions) -> Problem {
     let name = word.text;

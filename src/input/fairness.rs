@@ -189,10 +189,10 @@ impl Fairness {
         self.told = Some(now);
         let plural = |count| if count == 1 { "" } else { "s" };
         Some(format!(
-            "an output is behind: {messages} message{} of {processes} process{} on {} beyond {RATE} a second, most of {}; it does not get them",
+            "an output is behind, so each process on {} is sure of {RATE} messages a second there; {messages} message{} of {processes} process{} came beyond that, most from {}: what the output does not get of them is counted",
+            self.name,
             plural(messages),
             if processes == 1 { "" } else { "es" },
-            self.name,
             describe(most.1),
         ))
     }
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(
             fairness.tell(now).as_deref(),
             Some(
-                "an output is behind: 7 messages of 2 processes on /dev/log beyond 100 a second, most of process -6 (ended) of uid 7; it does not get them"
+                "an output is behind, so each process on /dev/log is sure of 100 messages a second there; 7 messages of 2 processes came beyond that, most from process -6 (ended) of uid 7: what the output does not get of them is counted"
             )
         );
         fairness.allows(process(-5), now);

@@ -125,6 +125,16 @@ impl Place {
         })
     }
 
+    /// Why an entry that could not be opened as a file is refused: it is of another kind, or else the error.
+    pub fn refusal(&self, name: &OsStr, errno: Errno) -> Refusal {
+        match fstatat(&self.directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(entry) if matches!(kind(&entry), SFlag::S_IFIFO | SFlag::S_IFSOCK) => {
+                Refusal::Kind(kind_name(&entry))
+            }
+            Ok(_) | Err(_) => Refusal::System(errno),
+        }
+    }
+
     /// Creates an entry that nobody had, with exactly this mode, whatever the umask is.
     ///
     /// # Errors

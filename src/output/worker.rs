@@ -477,8 +477,8 @@ impl Worker {
         self.orders.set_trouble(Some(loss));
         if self.complaint.as_deref() != Some(sentence) {
             let held = counted(self.orders.counters().queued(), "message");
-            let next = after.as_secs().max(1);
-            tracing::warn!("{sentence}; {held} held, next try in {next} s");
+            let next = wait_of(after);
+            tracing::warn!("{sentence}; {held} held, next try in {next}");
             self.complaint = Some(sentence.to_owned());
         }
     }
@@ -574,6 +574,14 @@ impl Worker {
             Some(Stop::Drop(_)) | None => {}
         }
         (taken > 0, stopped)
+    }
+}
+
+/// A time to wait as the operator reads it: `250 ms`, `30 s`.
+fn wait_of(time: Duration) -> String {
+    match time.as_millis() {
+        millis @ ..1000 => format!("{millis} ms"),
+        _ => format!("{} s", time.as_secs()),
     }
 }
 

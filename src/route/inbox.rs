@@ -342,12 +342,17 @@ impl Inbox {
         }
     }
 
-    /// Counts records that were meant for it and were never made.
+    /// Counts records that were meant for it and were never made. While the output is in trouble no share
+    /// would be small enough, and what is beyond one is lost for that trouble.
     pub fn refuse(&self, records: u64, why: Loss) {
         if records == 0 {
             return;
         }
         let shared = &self.0.0;
+        let mut why = why;
+        if why == Loss::Share {
+            why = shared.lock().trouble.unwrap_or(why);
+        }
         shared.counters.enqueue(records);
         shared.counters.lose(records, why);
         shared.losses.note(records, why);

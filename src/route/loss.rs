@@ -247,11 +247,15 @@ impl LossLog {
         if let Some(losing) = state.losing.take()
             && losing.untold > 0
         {
+            let seconds = (losing.last - losing.since).as_secs();
             tracing::warn!(
-                "dropped {} for {} in {} s: {}; writing again",
+                "dropped {} for {} in {}: {}; writing again",
                 counted(losing.in_all, "message"),
                 self.name,
-                (losing.last - losing.since).as_secs(),
+                match seconds {
+                    0 => "less than 1 s".to_owned(),
+                    _ => format!("{seconds} s"),
+                },
                 losing.why.sentence(),
             );
         }

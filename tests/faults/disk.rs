@@ -374,7 +374,7 @@ fn f14_a_log_that_is_moved_removed_truncated_or_replaced_comes_back() {
             "fifo" => {
                 fs::remove_file(&log).expect("it is there");
                 mkfifo(&log, Mode::S_IRWXU).expect("a FIFO");
-                Some("No such device or address")
+                Some("it is a FIFO (write |/path)")
             }
             _ => {
                 fs::remove_file(&log).expect("it is there");

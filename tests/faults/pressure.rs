@@ -213,6 +213,25 @@ fn flooder(setup: &Setup, lines: &str) -> Child {
     logger.spawn().expect("logger is installed")
 }
 
+/// The sender is beyond its share, too, but the cure is room on the disk.
+#[test]
+fn f7_what_a_flood_loses_to_a_full_disk_is_lost_for_want_of_space() {
+    let daemon = Daemon::start("memory 8M\nuser.*\t/dev/full\n");
+    daemon.unix("<13>app: the first");
+    let told = daemon.stderr().wait_for("No space left on device");
+    assert!(told.ends_with("held, next try in 250 ms"), "{told}");
+    let line = |number: usize| format!("{number:06} {}\n", "x".repeat(900));
+    let lines: String = (0..15_000).map(line).collect();
+    let mut flooder = flooder(daemon.setup(), &lines);
+    daemon.stderr().wait_for("an output is behind");
+    assert!(flooder.wait().expect("our child").success());
+    let counters = daemon.counters();
+    let dropped = &counters.output("/dev/full")["dropped"];
+    assert!(count(&dropped["nospace"]) > 0, "{dropped}");
+    assert_eq!(sum(dropped), count(&dropped["nospace"]), "{dropped}");
+    daemon.finish();
+}
+
 #[test]
 fn f27_one_process_that_floods_costs_the_others_nothing() {
     let relay = Relay::new();

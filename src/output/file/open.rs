@@ -83,6 +83,8 @@ impl File {
                 Err(Refusal::System(Errno::EEXIST)) => (place.open(name, flags)?, false),
                 created => (created?, true),
             },
+            // What a FIFO without a reader and a socket answer, which are refused whoever reads.
+            Err(Refusal::System(Errno::ENXIO)) => return Err(place.refusal(name, Errno::ENXIO)),
             opened => (opened?, false),
         };
         let stat = fstat(&file)?;

@@ -44,8 +44,9 @@ fn s6_what_is_at_the_path_decides_whether_it_is_written() {
         ("trusted link", ""),
         ("hard link", "it has 2 hard links"),
         ("directory", "Is a directory"),
-        ("fifo", "No such device or address"),
-        ("socket", "No such device or address"),
+        ("fifo", "refused to open"),
+        ("fifo", "it is a FIFO (write |/path)"),
+        ("socket", "it is a socket"),
         ("no parent", "No such file or directory"),
     ] {
         let dir = tempfile::tempdir().expect("a directory");

@@ -42,6 +42,21 @@ fn a_full_inbox_refuses_and_leaves_the_block_as_it_was() {
 }
 
 #[test]
+fn what_is_beyond_a_share_is_lost_for_the_trouble_of_the_output_if_it_has_one() {
+    let (inbox, orders) = queue(1);
+    inbox.refuse(1, Loss::Share);
+    orders.set_trouble(Some(Loss::NoSpace));
+    inbox.refuse(2, Loss::Share);
+    inbox.refuse(4, Loss::Loop);
+    orders.set_trouble(None);
+    inbox.refuse(8, Loss::Share);
+    let dropped =
+        [Loss::Share, Loss::NoSpace, Loss::Loop].map(|why| inbox.counters().dropped(why).get());
+    assert_eq!(dropped, [9, 2, 4]);
+    assert!(inbox.counters().balance());
+}
+
+#[test]
 fn small_blocks_grow_together_while_they_wait() {
     let (inbox, orders) = queue(1);
     for mark in b"abc" {
