@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use syslogd::budget::Budget;
 use syslogd::config;
 use syslogd::counters::{InputCounters, OutputCounters};
 use syslogd::format::{Escape, Escaping, Layout, Template};
@@ -50,7 +51,7 @@ impl Pipeline {
         let (lanes, orders) = (0..config.rules.len())
             .map(|_| {
                 let counters = Arc::new(OutputCounters::default());
-                let (inbox, orders) = inbox(String::new(), 1 << 20, counters);
+                let (inbox, orders) = inbox(String::new(), Budget::DEFAULT, counters);
                 let lane = Lane {
                     inbox,
                     template,
@@ -96,8 +97,10 @@ impl Pipeline {
         self.tally.count(&self.counters);
         self.shard.before_sleep();
         let mut written = 0;
-        for orders in self.orders.iter().filter(|orders| !orders.is_empty()) {
-            if let Next::Order(Order::Write(block)) = orders.next(None) {
+        for orders in &self.orders {
+            while !orders.is_empty()
+                && let Next::Order(Order::Write(block)) = orders.next(None)
+            {
                 written += block.octets().len();
                 orders.recycle(block);
             }
