@@ -301,7 +301,8 @@ impl Framer {
             // RFC 6587 3.4.2 knows no empty message; after a count a lone LF is a common slip. Where one is
             // there are often more, and a step for each would cost more than a whole line.
             self.before = Before::Line;
-            let more = empty_lines(unread.get(consumed..).unwrap_or_default());
+            let after = unread.get(consumed..).unwrap_or_default();
+            let more = empty_lines(after, self.limit);
             return Step::Skip {
                 consumed: consumed.saturating_add(more),
                 cut: None,
@@ -364,15 +365,18 @@ impl Framer {
     }
 }
 
-/// How many octets of empty lines are at the front.
-fn empty_lines(octets: &[u8]) -> usize {
-    let text = octets
-        .iter()
-        .position(|octet| !matches!(octet, 0 | b'\n' | b'\r'));
-    let blank = octets.get(..text.unwrap_or(octets.len()));
-    // A CR at the end may belong to a text.
-    let last = blank.and_then(|blank| blank.iter().rposition(|octet| *octet != b'\r'));
-    last.map_or(0, |last| last.saturating_add(1))
+/// How many octets of empty lines are at the front. One that is over the limit is not empty, but cut.
+fn empty_lines(octets: &[u8], limit: usize) -> usize {
+    let (mut length, mut returns) = (0, 0_usize);
+    for (at, octet) in octets.iter().enumerate() {
+        match octet {
+            b'\r' => returns += 1,
+            // One CR belongs to the end of its line.
+            0 | b'\n' if returns.saturating_sub(1) <= limit => (length, returns) = (at + 1, 0),
+            _ => break,
+        }
+    }
+    length
 }
 
 /// Where a line ends: at LF, or at NUL as some senders have it (RFC 6587 3.4.2).

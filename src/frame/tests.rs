@@ -67,6 +67,22 @@ fn texts(stream: &[u8]) -> (Vec<String>, Option<FrameError>) {
 }
 
 #[test]
+fn a_run_of_empty_lines_ends_at_one_that_is_over_the_limit() {
+    for (returns, want) in [(3, 5), (4, 6), (5, 1)] {
+        let stream = format!("\n{}\0\r\r", "\r".repeat(returns));
+        let mut framer = Framer::new(3);
+        let Step::Skip {
+            consumed,
+            cut: None,
+        } = framer.next(stream.as_bytes())
+        else {
+            panic!("{returns}: the first line is empty");
+        };
+        assert_eq!(consumed, want);
+    }
+}
+
+#[test]
 fn a_run_of_empty_lines_is_one_step_and_takes_no_octet_of_a_text() {
     for (stream, want) in [
         (&b"\n\0\0\n<13>a\n"[..], 4),
