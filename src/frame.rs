@@ -370,9 +370,11 @@ fn empty_lines(octets: &[u8], limit: usize) -> usize {
     let (mut length, mut returns) = (0, 0_usize);
     for (at, octet) in octets.iter().enumerate() {
         match octet {
-            b'\r' => returns += 1,
+            b'\r' => returns = returns.saturating_add(1),
             // One CR belongs to the end of its line.
-            0 | b'\n' if returns.saturating_sub(1) <= limit => (length, returns) = (at + 1, 0),
+            0 | b'\n' if returns.saturating_sub(1) <= limit => {
+                (length, returns) = (at.saturating_add(1), 0);
+            }
             _ => break,
         }
     }
