@@ -9,23 +9,26 @@
 //! Bounded by its share of the memory budget. When it is full the caller decides: wait ([`room`]), or make
 //! room by dropping the least urgent records ([`Inbox::force`]). Every drop is counted and told
 //! ([`super::loss`]). Before that its oldest part goes to a disk, if there is a spool ([`spooling`]). The queue closes
-//! when the last `Inbox` is gone; the worker then drains it and ends.
+//! when the last `Inbox` is gone; the worker then drains it and ends. A worker can be asked to end before ([`leaving`]).
 
 mod leaving;
+mod orders;
 mod room;
 pub(super) mod spooling;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+pub use self::leaving::Stopper;
+pub use self::orders::{Next, Orders, Pause};
 use self::room::InVain;
-use self::spooling::{Front, Middle};
-use super::loss::{Gap, LossLog};
+use self::spooling::Middle;
+use super::loss::LossLog;
 use crate::block::Block;
 use crate::budget::{Budget, Held};
 use crate::config::OutputSettings;
@@ -50,28 +53,6 @@ pub enum Change {
     Reopen,
     /// Rotate now (SIGUSR2).
     Rotate,
-}
-
-/// What [`Orders::next`] found.
-#[derive(Debug)]
-pub enum Next {
-    /// Something to do.
-    Order(Order),
-    /// Nothing came until the given time.
-    Late,
-    /// Every sender is gone and the queue is empty.
-    Closed,
-}
-
-/// What ended a pause of the worker.
-#[derive(Debug)]
-pub enum Pause {
-    /// The time.
-    Over,
-    /// A change; it overtook the messages.
-    Ordered(Change),
-    /// The output was asked to stop, or its last sender went. Told once.
-    Ending,
 }
 
 /// What the sender of a message may ask of an output for which memory is tight.
@@ -243,10 +224,6 @@ impl Drop for Sending {
     }
 }
 
-/// The receiving end, owned by the output's worker.
-#[derive(Debug)]
-pub struct Orders(Arc<Shared>);
-
 /// A queue that takes its share of `memory` (one block is always accepted) for the output called `name`.
 pub fn inbox(
     name: String,
@@ -392,63 +369,6 @@ impl Inbox {
     }
 }
 
-/// Hurries a worker, whether its inbox is still open or not.
-#[derive(Clone, Debug)]
-pub struct Stopper(Arc<Shared>);
-
-impl Stopper {
-    /// Tells the worker to be done by then: what it cannot write until then is dropped and counted.
-    pub fn stop_by(&self, deadline: Instant) {
-        let mut state = self.0.lock();
-        state.stop_by = Some(deadline);
-        self.0.call(&mut state);
-    }
-
-    /// As [`Stopper::stop_by`], but what the worker cannot write until then is kept: see
-    /// [`Stopper::take_kept`].
-    pub fn suspend_by(&self, deadline: Instant) {
-        let mut state = self.0.lock();
-        state.kept.get_or_insert_default();
-        state.hand_over(true);
-        drop(state);
-        self.stop_by(deadline);
-    }
-
-    /// Takes back [`Stopper::suspend_by`]: the worker goes on.
-    pub fn go_on(&self) {
-        let mut state = self.0.lock();
-        (state.stop_by, state.ending_told) = (None, false);
-        state.hand_over(false);
-        let kept = state.kept.take().into_iter().flatten();
-        for block in kept.rev() {
-            state.memory.grow(block.memory());
-            state.orders.push_front(Order::Write(block));
-        }
-        self.0.call(&mut state);
-    }
-
-    /// What a worker that was suspended and has ended could not write, in order: what it kept, and what has
-    /// come since.
-    pub fn take_kept(&self) -> Vec<Block> {
-        let mut state = self.0.lock();
-        let kept = state.kept.take().into_iter().flatten();
-        let queued = std::mem::take(&mut state.orders);
-        let queued = queued.into_iter().filter_map(|order| match order {
-            Order::Write(block) => Some(block),
-            Order::Change(_) => None,
-        });
-        let blocks: Vec<Block> = kept.chain(queued).collect();
-        state.memory.set(0);
-        blocks
-    }
-
-    /// Whether the worker tries in vain to write what is queued.
-    pub fn is_in_trouble(&self) -> bool {
-        let is_so = self.0.lock().trouble.is_some();
-        is_so && self.0.counters.queued() > 0
-    }
-}
-
 /// There was no room in the inbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Full;
@@ -505,238 +425,6 @@ impl Shared {
                 }
             }
         }
-    }
-}
-
-impl Orders {
-    /// What is there without waiting for anybody but the disk of the spool.
-    fn take<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<Next, MutexGuard<'a, State>> {
-        loop {
-            let order = match state.front() {
-                Front::Memory => state.orders.pop_front(),
-                Front::Change(change) => Some(Order::Change(change)),
-                Front::Moving => return Err(state),
-                Front::Over => return Ok(Next::Closed),
-                Front::Disk(disk) => {
-                    drop(state);
-                    if let Some(block) = self.read_back(&disk) {
-                        return Ok(Next::Order(Order::Write(block)));
-                    }
-                    state = self.0.lock();
-                    continue;
-                }
-            };
-            let Some(order) = order else {
-                return if state.closed {
-                    Ok(Next::Closed)
-                } else {
-                    Err(state)
-                };
-            };
-            if let Order::Write(block) = &order {
-                state.memory.shrink(block.memory());
-                state.note_taken(block.len() as u64);
-                self.0.made_room(&mut state);
-            }
-            return Ok(Next::Order(order));
-        }
-    }
-
-    /// The next order; waits for it until `until`, or without limit if `None`.
-    ///
-    /// Once [`Stopper::stop_by`] was called it never waits longer than that deadline.
-    pub fn next(&self, until: Option<Instant>) -> Next {
-        let shared = &self.0;
-        let mut state = shared.lock();
-        loop {
-            state = match self.take(state) {
-                Ok(next) => return next,
-                Err(state) => state,
-            };
-            let until = [until, state.stop_by].into_iter().flatten().min();
-            state.is_idle = true;
-            state = match until {
-                None => shared
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Next::Late;
-                    }
-                    let waited = shared.arrived.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-            state.is_idle = false;
-        }
-    }
-
-    /// As [`next`](Self::next), without waiting: from then on `waker` is told whenever there may be something.
-    pub fn poll(&self, until: Option<Instant>, waker: &Waker) -> Poll<Next> {
-        let mut state = match self.take(self.0.lock()) {
-            Ok(next) => return Poll::Ready(next),
-            Err(state) => state,
-        };
-        let until = [until, state.stop_by].into_iter().flatten().min();
-        if until.is_some_and(|until| until <= Instant::now()) {
-            return Poll::Ready(Next::Late);
-        }
-        if !state
-            .waker
-            .as_ref()
-            .is_some_and(|last| last.will_wake(waker))
-        {
-            state.waker = Some(waker.clone());
-        }
-        state.is_idle = true;
-        Poll::Pending
-    }
-
-    /// Whether something is queued right now.
-    pub fn is_empty(&self) -> bool {
-        let state = self.0.lock();
-        state.orders.is_empty() && state.spooled() == 0
-    }
-
-    /// Sleeps until `until` or the stop deadline, but obeys: returns the first change that is asked for.
-    ///
-    /// Messages stay queued. Also returns when the end begins, but that only once.
-    pub fn pause_unless_ordered(&self, until: Instant) -> Pause {
-        let mut state = self.0.lock();
-        loop {
-            if let Some(change) = state.overtaking_change() {
-                return Pause::Ordered(change);
-            }
-            if !state.ending_told && (state.closed || state.stop_by.is_some()) {
-                state.ending_told = true;
-                return Pause::Ending;
-            }
-            let until = state.stop_by.map_or(until, |by| by.min(until));
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Pause::Over;
-            }
-            let waited = self.0.arrived.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// When this output must be done, if it was asked to stop.
-    pub fn stop_by(&self) -> Option<Instant> {
-        self.0.lock().stop_by
-    }
-
-    /// Whether what cannot be written by the deadline is kept, for another process or on a disk.
-    pub fn is_suspending(&self) -> bool {
-        let state = self.0.lock();
-        state.kept.is_some() || state.middle.is_some()
-    }
-
-    /// Whether it is kept for another process, which waits.
-    pub fn is_handed_over(&self) -> bool {
-        let state = self.0.lock();
-        state.kept.is_some()
-            && state
-                .middle
-                .as_ref()
-                .is_none_or(|middle| middle.is_handed_over())
-    }
-
-    /// Whether some of it was kept already.
-    pub fn has_kept(&self) -> bool {
-        let state = self.0.lock();
-        state.kept.as_ref().is_some_and(|kept| !kept.is_empty())
-    }
-
-    /// Keeps these records for another process or the disk, behind those that were kept before; false if there is
-    /// neither, so that they are lost.
-    pub fn keep(&self, block: Block) -> bool {
-        let mut state = self.0.lock();
-        if state.middle.is_some() {
-            state.kept.get_or_insert_default();
-        }
-        match &mut state.kept {
-            Some(kept) => {
-                kept.push_back(block);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// As [`Orders::keep`], but before the others: these were taken first.
-    pub fn keep_first(&self, block: Block) {
-        let mut state = self.0.lock();
-        if state.middle.is_some() && !block.is_empty() {
-            state.kept.get_or_insert_default();
-        }
-        if let Some(kept) = &mut state.kept {
-            kept.push_front(block);
-        }
-    }
-
-    /// Gives an emptied block back for reuse.
-    pub fn recycle(&self, mut block: Block) {
-        block.clear();
-        self.0.lock().keep_spare(block);
-    }
-
-    /// The counters of this output.
-    pub fn counters(&self) -> &OutputCounters {
-        &self.0.counters
-    }
-
-    /// Notes why nothing can be written at present, or that it can.
-    pub fn set_trouble(&self, why: Option<Loss>) {
-        self.0.lock().trouble = why;
-        // Whoever waits may have less patience now.
-        self.0.room_for_tasks.notify_waiters();
-    }
-
-    /// Counts `records` as lost, and tells the operator once in a while.
-    pub fn lose(&self, records: u64, why: Loss) {
-        self.0.counters.lose(records, why);
-        self.0.losses.note(records, why);
-    }
-
-    /// Counts as lost the records that were taken from the queue and never accounted for.
-    pub fn lose_what_is_out(&self) {
-        let state = self.0.lock();
-        let waiting = state.queued_records() + state.spooled();
-        // Under the lock, so that nothing is queued in between.
-        self.lose(self.0.counters.queued().saturating_sub(waiting), Loss::Io);
-    }
-
-    /// Whether readers of the output were not told of all that it lost.
-    pub fn has_gap(&self) -> bool {
-        self.0.losses.has_gap()
-    }
-
-    /// What its readers were not told yet.
-    pub fn take_gap(&self) -> Option<Gap> {
-        self.0.losses.take_gap()
-    }
-
-    /// The gap that was taken could not be told.
-    pub fn put_back(&self, gap: &Gap) {
-        self.0.losses.put_back(gap);
-    }
-
-    /// How many octets of memory all queues may take together.
-    pub fn limit(&self) -> usize {
-        self.0.lock().memory.budget().limit()
-    }
-
-    /// When losses are over, if there are no more until then.
-    pub fn losses_over_at(&self) -> Option<Instant> {
-        self.0.losses.over_at()
-    }
-
-    /// Tells the operator what was lost since the last word about it, once that is over.
-    pub fn recovered(&self) {
-        self.0.losses.recovered();
     }
 }
 

@@ -1,10 +1,13 @@
-//! The end of a worker whose queue may have a part on a disk: what it could not write stays there.
+//! The end of a worker: asked for by a [`Stopper`], and what it could not write by then.
+//!
+//! Another process may want that, or the disk that a part of the queue is on ([`super::spooling`]). What nobody wants
+//! is lost.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::spooling::Stage;
-use super::{Order, Orders, State};
+use super::{Order, Orders, Shared, State};
 use crate::block::Block;
 use crate::counters::Loss;
 use crate::report::counted;
@@ -16,7 +19,118 @@ const LAST_SENDERS: Duration = Duration::from_secs(2);
 /// How often it is looked whether a block has arrived on the disk, beyond that.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Hurries a worker, whether its inbox is still open or not.
+#[derive(Clone, Debug)]
+pub struct Stopper(pub(super) Arc<Shared>);
+
+impl Stopper {
+    /// Tells the worker to be done by then: what it cannot write until then is dropped and counted.
+    pub fn stop_by(&self, deadline: Instant) {
+        let mut state = self.0.lock();
+        state.stop_by = Some(deadline);
+        self.0.call(&mut state);
+    }
+
+    /// As [`Stopper::stop_by`], but what the worker cannot write until then is kept: see
+    /// [`Stopper::take_kept`].
+    pub fn suspend_by(&self, deadline: Instant) {
+        let mut state = self.0.lock();
+        state.kept.get_or_insert_default();
+        state.hand_over(true);
+        drop(state);
+        self.stop_by(deadline);
+    }
+
+    /// Takes back [`Stopper::suspend_by`]: the worker goes on.
+    pub fn go_on(&self) {
+        let mut state = self.0.lock();
+        (state.stop_by, state.ending_told) = (None, false);
+        state.hand_over(false);
+        let kept = state.kept.take().into_iter().flatten();
+        for block in kept.rev() {
+            state.memory.grow(block.memory());
+            state.orders.push_front(Order::Write(block));
+        }
+        self.0.call(&mut state);
+    }
+
+    /// What a worker that was suspended and has ended could not write, in order: what it kept, and what has
+    /// come since.
+    pub fn take_kept(&self) -> Vec<Block> {
+        let mut state = self.0.lock();
+        let kept = state.kept.take().into_iter().flatten();
+        let queued = std::mem::take(&mut state.orders);
+        let queued = queued.into_iter().filter_map(|order| match order {
+            Order::Write(block) => Some(block),
+            Order::Change(_) => None,
+        });
+        let blocks: Vec<Block> = kept.chain(queued).collect();
+        state.memory.set(0);
+        blocks
+    }
+
+    /// Whether the worker tries in vain to write what is queued.
+    pub fn is_in_trouble(&self) -> bool {
+        let is_so = self.0.lock().trouble.is_some();
+        is_so && self.0.counters.queued() > 0
+    }
+}
+
 impl Orders {
+    /// When this output must be done, if it was asked to stop.
+    pub fn stop_by(&self) -> Option<Instant> {
+        self.0.lock().stop_by
+    }
+
+    /// Whether what cannot be written by the deadline is kept, for another process or on a disk.
+    pub fn is_suspending(&self) -> bool {
+        let state = self.0.lock();
+        state.kept.is_some() || state.middle.is_some()
+    }
+
+    /// Whether it is kept for another process, which waits.
+    pub fn is_handed_over(&self) -> bool {
+        let state = self.0.lock();
+        state.kept.is_some()
+            && state
+                .middle
+                .as_ref()
+                .is_none_or(|middle| middle.is_handed_over())
+    }
+
+    /// Whether some of it was kept already.
+    pub fn has_kept(&self) -> bool {
+        let state = self.0.lock();
+        state.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+    }
+
+    /// Keeps these records for another process or the disk, behind those that were kept before; false if there is
+    /// neither, so that they are lost.
+    pub fn keep(&self, block: Block) -> bool {
+        let mut state = self.0.lock();
+        if state.middle.is_some() {
+            state.kept.get_or_insert_default();
+        }
+        match &mut state.kept {
+            Some(kept) => {
+                kept.push_back(block);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// As [`Orders::keep`], but before the others: these were taken first.
+    pub fn keep_first(&self, block: Block) {
+        let mut state = self.0.lock();
+        if state.middle.is_some() && !block.is_empty() {
+            state.kept.get_or_insert_default();
+        }
+        if let Some(kept) = &mut state.kept {
+            kept.push_front(block);
+        }
+    }
+
     /// The worker ends: what it has in its hands, [kept](Orders::keep) already, and what is queued goes to the disk,
     /// so far as there is one and it takes it. What is handed over to another process stays in memory if nothing is
     /// on the disk. The rest is lost.
