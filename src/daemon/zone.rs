@@ -8,8 +8,11 @@
 //! ```
 //!
 //! Whoever renders local time reads it to its end: a device, a FIFO or a huge file would hang the start.
+//! One that is none would be passed over in silence, and another zone taken for it.
 //! The limits: what `/etc/localtime` becomes later is trusted. A file that `TZ` names is read by each thread once; a
 //! thread that a reload begins may read another than those before it.
+
+mod file;
 
 use std::env;
 use std::fs;
@@ -28,33 +31,50 @@ const DIRECTORIES: [&str; 4] = [
     "/usr/share/lib/zoneinfo",
 ];
 
-/// What says the zone if `TZ` does not.
-const OF_THE_HOST: [&str; 2] = ["/etc/localtime", "/etc/timezone"];
+/// The zone of the host: a file, or a link to one.
+const LOCALTIME: &str = "/etc/localtime";
+
+/// Its name, for those who have no such file.
+const TIMEZONE: &str = "/etc/timezone";
 
 /// When daylight saving time begins and ends where `TZ` does not say (tzset(3)): as in the United States.
 const DATES: &str = ",M3.2.0,M11.1.0";
 
-/// Makes the zone UTC if the file that `TZ`, or the host, names cannot be one, or if `TZ` is nothing known;
-/// completes a `TZ` without dates. Returns the warning.
+/// Makes the zone UTC if what `TZ` names, or else what the host has, cannot be one; completes a `TZ` without dates.
+/// Returns the warning.
 ///
 /// For a process with one thread.
 pub fn guard() -> Option<String> {
-    let zone = env::var("TZ").ok();
-    if let Some(zone) = &zone
-        && let Some(warning) = misunderstood(zone)
-    {
-        return Some(warning);
+    match env::var("TZ") {
+        // As everybody has it, UTC.
+        Ok(zone) if zone.is_empty() => None,
+        Ok(zone) if zone != "localtime" => of_environment(&zone),
+        _ => of_the_host(),
     }
-    let named = zone.as_deref().map(candidates).unwrap_or_default();
-    let of_the_host = OF_THE_HOST.iter().map(PathBuf::from);
-    let mut files = named.into_iter().chain(of_the_host);
-    let (why, path) = files.find_map(|path| Some((fault(&path)?, path)))?;
-    let path = path.display();
-    Some(set(
-        "UTC0",
-        &format!("{path} is no time zone: {why}"),
-        "times are in UTC",
-    ))
+}
+
+/// The first file that is there is the one that is read; without one the value itself is the zone.
+fn of_environment(zone: &str) -> Option<String> {
+    let is_there = |path: &PathBuf| path.metadata().is_ok();
+    match candidates(zone).into_iter().find(is_there) {
+        None => misunderstood(zone),
+        Some(path) => Some(refused(&path, &fault(&path)?)),
+    }
+}
+
+fn of_the_host() -> Option<String> {
+    let localtime = Path::new(LOCALTIME);
+    if let Some(why) = fault(localtime) {
+        return Some(refused(localtime, &why));
+    }
+    // Where there is no other it is asked for the name, and read to its end.
+    let name = Path::new(TIMEZONE);
+    Some(refused(name, &no_small_file(name)?))
+}
+
+fn refused(path: &Path, why: &str) -> String {
+    let wrong = format!("{} is no time zone: {why}", path.display());
+    set("UTC0", &wrong, "times are in UTC")
 }
 
 /// Sets the zone; the warning says what was wrong, and what became of it.
@@ -65,13 +85,9 @@ fn set(zone: &str, wrong: &str, outcome: &str) -> String {
     }
 }
 
-/// Sets what shall hold instead of a `TZ` that would not be understood: no file has its name, and it is not
-/// as POSIX has it, or not all of it.
+/// Sets what shall hold instead of a `TZ` that names no file and would not be understood: it is not as POSIX has
+/// it, or not all of it.
 fn misunderstood(zone: &str) -> Option<String> {
-    let is_there = |path: PathBuf| path.metadata().is_ok();
-    if zone.is_empty() || zone == "localtime" || candidates(zone).into_iter().any(is_there) {
-        return None;
-    }
     match Form::of(zone) {
         Form::Whole => None,
         Form::WithoutDates => Some(set(
@@ -133,13 +149,17 @@ fn after_name(text: &str) -> Option<&str> {
     (text.len() - rest.len() >= 3).then_some(rest)
 }
 
-/// What follows an offset: `[+-]hh[:mm[:ss]]`.
+/// What follows an offset: `[+-]hh[:mm[:ss]]`, less than a day.
 fn after_offset(text: &str) -> Option<&str> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
-    digits
-        .starts_with(|c: char| c.is_ascii_digit())
-        .then_some(rest)
+    let mut parts = digits.strip_suffix(rest)?.split(':');
+    let mut is_below = |limit: u8| match parts.next() {
+        None => true,
+        Some(part) => part.len() <= 2 && part.parse().is_ok_and(|number: u8| number < limit),
+    };
+    let is_right = is_below(24) && is_below(60) && is_below(60);
+    (is_right && parts.next().is_none()).then_some(rest)
 }
 
 /// The files that a value of `TZ` may name.
@@ -155,12 +175,16 @@ fn candidates(zone: &str) -> Vec<PathBuf> {
     }
 }
 
-/// Why a file must not be read. One that is missing, or that we may not look at, is harmless.
+/// Why a file is no time zone. One that is missing, or that we may not look at, is harmless.
 fn fault(path: &Path) -> Option<String> {
+    no_small_file(path).or_else(|| file::fault(&fs::read(path).ok()?).map(str::to_owned))
+}
+
+/// Why a file must not be read.
+fn no_small_file(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     if meta.is_dir() {
-        // read(2) refuses it at once.
-        None
+        Some("it is a directory".to_owned())
     } else if !meta.is_file() {
         Some("it is no regular file".to_owned())
     } else if meta.len() > MOST {
@@ -183,6 +207,14 @@ mod tests {
             ("<+0330>-3:30", Form::Whole),
             ("CET-1CEST,M3.5.0,M10.5.0/3", Form::Whole),
             ("AAA3BBB2,J60,J300", Form::Whole),
+            ("UTC23:59:59", Form::Whole),
+            ("UTC24", Form::Unknown),
+            ("UTC99", Form::Unknown),
+            ("UTC1:60", Form::Unknown),
+            ("UTC1:2:3:4", Form::Unknown),
+            ("UTC1:", Form::Unknown),
+            ("UTC", Form::Unknown),
+            ("UTC+", Form::Unknown),
             ("CET-1CEST", Form::WithoutDates),
             ("EST5EDT", Form::WithoutDates),
             ("<-03>3<-02>2", Form::WithoutDates),

@@ -22,10 +22,14 @@ fn f34_a_time_zone_that_is_no_such_file_is_told_and_utc_holds() {
         (":/dev/zero", Some("it is no regular file")),
         ("{dir}/fifo", Some("it is no regular file")),
         ("{dir}/huge", Some("it has 65537 octets")),
-        ("{dir}/empty", None),
+        ("{dir}/empty", Some("it is empty")),
+        ("{dir}/text", Some("it does not begin as one (TZif)")),
+        ("{dir}/half", Some("it is cut off, or damaged")),
+        ("{dir}", Some("it is a directory")),
         ("{dir}/missing", Some("it is no zone of POSIX")),
         ("Nowhere/Nothing", Some("it is no zone of POSIX")),
         ("\u{1b}[2J", Some("it is no zone of POSIX")),
+        ("UTC99", Some("it is no zone of POSIX")),
         ("", None),
         ("UTC0", None),
     ] {
@@ -33,6 +37,8 @@ fn f34_a_time_zone_that_is_no_such_file_is_told_and_utc_holds() {
         mkfifo(&setup.path("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
         fs::write(setup.path("huge"), vec![b'T'; 65537]).expect("a file");
         fs::write(setup.path("empty"), "").expect("a file");
+        fs::write(setup.path("text"), "Europe/Berlin\n").expect("a file");
+        fs::write(setup.path("half"), "TZif2").expect("a file");
         let placed = setup.placed(zone);
         let daemon = setup.environment(vec![("TZ", placed)]).start();
         daemon.unix("<13>app: what time is it");

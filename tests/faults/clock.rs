@@ -3,12 +3,15 @@
 //! The daemon is told the time by `clock.c`; its timers run on the monotonic clock, which nobody can set.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
+
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use super::sequence::{Verdict, message};
-use crate::support::{Daemon, Setup, skip, wait_for};
+use crate::support::{Daemon, Setup, is_inside, output_of, skip, wait_for};
 
 /// The wall clock of one daemon.
 pub(crate) struct Clock(File);
@@ -155,6 +158,20 @@ fn zone(hours: i32) -> Vec<u8> {
     [&b"TZif"[..], &[0; 16], &counts, &time].concat()
 }
 
+/// Whatever comes now gets a stamp with this offset.
+#[track_caller]
+fn stamps_are(daemon: &Daemon, offset: &str, when: &str) {
+    // One thread each.
+    daemon.unix(format!("<13>app: {when}, over unix."));
+    daemon.udp(format!("<13>app: {when}, over UDP."));
+    for input in ["unix", "UDP"] {
+        let text = format!("{when}, over {input}.");
+        let line = daemon.file("log").wait_for(&text);
+        let stamp = line.split(' ').next().unwrap_or_default();
+        assert!(stamp.ends_with(offset), "{line}");
+    }
+}
+
 #[test]
 fn f34_a_zone_file_of_tz_that_changes_or_goes_counts_at_the_next_start() {
     let setup = Setup::new(LOG);
@@ -163,17 +180,6 @@ fn f34_a_zone_file_of_tz_that_changes_or_goes_counts_at_the_next_start() {
     fs::write(&file, zone(3)).expect("a file");
     let named = setup.placed(":{dir}/zones/own");
     let daemon = setup.environment(vec![("TZ", named)]).start();
-    let stamps_are = |daemon: &Daemon, offset: &str, when: &str| {
-        // One thread each.
-        daemon.unix(format!("<13>app: {when}, over unix."));
-        daemon.udp(format!("<13>app: {when}, over UDP."));
-        for input in ["unix", "UDP"] {
-            let text = format!("{when}, over {input}.");
-            let line = daemon.file("log").wait_for(&text);
-            let stamp = line.split(' ').next().unwrap_or_default();
-            assert!(stamp.ends_with(offset), "{line}");
-        }
-    };
     stamps_are(&daemon, "+03:00", "at first");
     for (content, when) in [
         (Some(zone(-5)), "another zone"),
@@ -193,5 +199,83 @@ fn f34_a_zone_file_of_tz_that_changes_or_goes_counts_at_the_next_start() {
     fs::write(&file, zone(-5)).expect("a file");
     let daemon = daemon.stop().start();
     stamps_are(&daemon, "-05:00", "started with another");
+    daemon.finish();
+}
+
+/// Within namespaces: an /etc that is ours alone, and empty.
+fn localtime_of_our_own() -> &'static Path {
+    output_of(Command::new("mount").args(["-t", "tmpfs", "none", "/etc"]));
+    let is_ours = statfs("/etc").is_ok_and(|it| it.filesystem_type() == TMPFS_MAGIC);
+    assert!(is_ours && !Path::new("/etc/passwd").exists());
+    Path::new("/etc/localtime")
+}
+
+#[test]
+fn f34_a_zone_of_the_host_that_is_none_is_told_where_it_counts() {
+    if !is_inside("faults::clock::f34_a_zone_of_the_host_that_is_none_is_told_where_it_counts") {
+        return;
+    }
+    let localtime = localtime_of_our_own();
+    fs::write(localtime, "TZif, or not").expect("a file");
+    for (zone, offset) in [(None, "+00:00"), (Some("OWN-3"), "+03:00")] {
+        let setup = match zone {
+            None => Setup::new(LOG).wrapper(&["env", "-u", "TZ"]),
+            Some(zone) => Setup::new(LOG).environment(vec![("TZ", zone.to_owned())]),
+        };
+        let daemon = setup.start();
+        stamps_are(&daemon, offset, "now");
+        let said = daemon.stderr().all();
+        let told = "/etc/localtime is no time zone: it is cut off, or damaged; times are in UTC";
+        let is_told = said.iter().any(|line| line.ends_with(told));
+        assert_eq!(is_told, zone.is_none(), "{said:#?}");
+        daemon.finish();
+    }
+}
+
+#[test]
+fn f34_another_zone_of_the_host_counts_from_the_next_second_on() {
+    let name = "faults::clock::f34_another_zone_of_the_host_counts_from_the_next_second_on";
+    if !is_inside(name) {
+        return;
+    }
+    let setup = Setup::new(LOG).wrapper(&["env", "-u", "TZ"]);
+    let start = 1_795_000_000;
+    let Some((setup, clock)) = Clock::of(setup, "", start) else {
+        return;
+    };
+    let localtime = localtime_of_our_own();
+    // Files of two moments: what changes within one nobody could notice.
+    let write = |path: &Path, content: &[u8], moment: u64| {
+        fs::write(path, content).expect("a file");
+        let file = File::options().write(true).open(path).expect("a file");
+        let time = UNIX_EPOCH + Duration::from_secs(moment);
+        file.set_modified(time).expect("it is ours");
+    };
+    write(localtime, &zone(3), 1);
+    let daemon = setup.start();
+    stamps_are(&daemon, "+03:00", "at first");
+    for (step, when, offset) in [
+        (1, "another file", "-05:00"),
+        (2, "a link", "+09:00"),
+        (3, "no zone at all", "+00:00"),
+        (4, "a zone again", "+02:00"),
+        (5, "none there", "+00:00"),
+        (6, "one is back", "+01:00"),
+    ] {
+        _ = fs::remove_file(localtime);
+        match step {
+            1 => write(localtime, &zone(-5), 2),
+            2 => {
+                write(Path::new("/etc/tokyo"), &zone(9), 1);
+                symlink("/etc/tokyo", localtime).expect("a link");
+            }
+            3 => write(localtime, b"TZif, or not", 3),
+            4 => write(localtime, &zone(2), 4),
+            5 => {}
+            _ => write(localtime, &zone(1), 5),
+        }
+        clock.set(start + step);
+        stamps_are(&daemon, offset, when);
+    }
     daemon.finish();
 }
