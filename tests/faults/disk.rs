@@ -39,7 +39,7 @@ pub(super) fn send_too_much(daemon: &Daemon, source: &str) -> u64 {
 }
 
 /// The sum over all lines that tell how many messages are missing.
-fn told(lines: &[String]) -> u64 {
+pub(super) fn told(lines: &[String]) -> u64 {
     let count = |line: &String| -> Option<u64> {
         let (_, rest) = line.split_once("]: dropped ")?;
         rest.contains(" here between ")
@@ -78,7 +78,7 @@ pub(super) fn unmount(daemon: Daemon, name: &str) {
 /// The counters at a quiet point when all that was sent has reached the output `name`: before that, what
 /// waits in the socket or on its way is in no counter of an output, and they balance all the same.
 #[track_caller]
-fn settled(daemon: &Daemon, name: &str, sent: u64) -> Counters {
+pub(super) fn settled(daemon: &Daemon, name: &str, sent: u64) -> Counters {
     within(DEADLINE, || {
         let counters = daemon.quiet();
         let enqueued = counters.output(name)["enqueued"].as_u64();
@@ -202,6 +202,7 @@ fn f17_a_storm_of_interruptions_changes_nothing() {
     };
     send(&daemon, "a", 0, 300);
     assert_eq!(prove_exact(&daemon, "log", "a", 300), 0);
+    assert!(injection.has_struck());
     drop(injection);
     daemon.finish();
 }

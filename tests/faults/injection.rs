@@ -1,5 +1,7 @@
 //! System calls that fail in a running daemon, by strace(1).
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -8,15 +10,28 @@ use nix::unistd::Pid;
 use crate::support::{Daemon, Lines, skip};
 
 /// A fault in place; dropped, the daemon works again.
-pub(crate) struct Injection(Child);
+pub(crate) struct Injection {
+    strace: Child,
+    /// What strace(1) saw.
+    trace: PathBuf,
+}
 
 impl Injection {
     /// Lets system calls fail that have to do with the file `name` of the daemon, as in
     /// `write:error=EIO`. `None`, and a word about it, where strace(1) is absent or may not.
     pub(crate) fn attach(daemon: &Daemon, name: &str, fault: &str) -> Option<Self> {
+        Self::attach_to_all(daemon, &[name], fault)
+    }
+
+    /// The same for several files.
+    pub(crate) fn attach_to_all(daemon: &Daemon, names: &[&str], fault: &str) -> Option<Self> {
+        let trace = daemon.setup().path("injection.trace");
         let mut command = Command::new("strace");
-        command.args(["-f", "-o", "/dev/null", "-p", &daemon.pid().to_string()]);
-        command.arg("-P").arg(daemon.setup().path(name));
+        command.args(["-f", "-p", &daemon.pid().to_string(), "-o"]);
+        command.arg(&trace);
+        for name in names {
+            command.arg("-P").arg(daemon.setup().path(name));
+        }
         command.arg("-e").arg(format!("inject={fault}"));
         let traced = fault.split(':').next().unwrap_or_default();
         command.arg("-e").arg(format!("trace={traced}"));
@@ -31,15 +46,23 @@ impl Injection {
             child.wait().expect("it is our child");
             return None;
         }
-        Some(Self(child))
+        Some(Self {
+            strace: child,
+            trace,
+        })
+    }
+
+    /// Whether any call has failed so far.
+    pub(crate) fn has_struck(&self) -> bool {
+        fs::read_to_string(&self.trace).is_ok_and(|seen| seen.contains("(INJECTED)"))
     }
 }
 
 impl Drop for Injection {
     fn drop(&mut self) {
-        let pid = Pid::from_raw(self.0.id().try_into().expect("a process id"));
+        let pid = Pid::from_raw(self.strace.id().try_into().expect("a process id"));
         // It may have ended with the daemon.
         _ = kill(pid, Signal::SIGTERM);
-        _ = self.0.wait();
+        _ = self.strace.wait();
     }
 }

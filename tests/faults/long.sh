@@ -5,9 +5,12 @@
 #     tests/faults/long.sh append-walk       the same for writes under load, rotation by size (F2)
 #     tests/faults/long.sh power-cut [N [FLAG [traced]]]     N times everything not synced is lost, 200 unless named (F3),
 #                                            with FLAG 1 or 0 of EXT4_IOC_SHUTDOWN less than that (F4); root
+#     tests/faults/long.sh nospace-walk      ENOSPC from the n-th call on, n = 1, 2, ...: a log, its compression, the spool (F6)
 #     tests/faults/long.sh replay [SEED]     every state of the disk that a cut may leave, by a model: replay.py (F5)
 #     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
 #     tests/faults/long.sh memory            the most that is resident while outputs stand still and all inputs flood (F25)
+#     tests/faults/long.sh cgroup            floods in a memory cgroup of 96 MiB: nobody is killed, all is counted (F25); root
+#     tests/faults/long.sh fork              50 programs that log beside a flood, and beside a new process for each message (F27)
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
 #     tests/faults/long.sh hang              an upgrade to a program that hangs after its rehearsal; 10 s, and the old one is back
 #     tests/faults/long.sh still             SIGSTOP for 5 s under load (F28)
@@ -16,8 +19,8 @@
 #     tests/faults/long.sh connections [N]   10000 connections: idle, an octet each, a storm, N messages over all (F23)
 #     tests/faults/long.sh restarts          SIGHUP, SIGTERM and start, kill -9 and start, upgrades under load
 #
-# connections is tests/faults/connections.py; the others from upgrade on are tests/faults/restart.py, which measures
-# rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
+# nospace-walk, cgroup and fork are tests/faults/shortage.py, and connections is tests/faults/connections.py; the others
+# from upgrade on are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
 #
 # Each section prints a table with a line for each fault, ends with 1 if anything is wrong, and works below a
 # directory of its own in $TMPDIR that it removes. SYSLOGD=/path names the program; else it is built.
@@ -786,6 +789,26 @@ section_connections() {
     "$home/tests/faults/connections.py" "$SYSLOGD" "$@"
 }
 
+shortage() {
+    needs python3
+    with_program
+    "$home/tests/faults/shortage.py" "$SYSLOGD" "$@"
+}
+
+section_nospace_walk() {
+    needs strace zstd
+    shortage nospace-walk
+}
+
+section_cgroup() {
+    needs strace
+    shortage cgroup
+}
+
+section_fork() {
+    shortage fork
+}
+
 section_restarts() {
     restart
 }
@@ -795,7 +818,7 @@ section_kills() {
 }
 
 case $section in
-kill-walk | append-walk | power-cut | replay | soak | memory | upgrade | hang | still | absent | kills | connections | restarts)
+kill-walk | append-walk | nospace-walk | power-cut | replay | cgroup | fork | soak | memory | upgrade | hang | still | absent | kills | connections | restarts)
     "section_$(echo "$section" | tr - _)" "$@"
     ;;
 *)

@@ -281,6 +281,51 @@ fn f27_one_process_that_floods_costs_the_others_nothing() {
     daemon.finish();
 }
 
+/// Starts a process for each line of the file `$1`, which sends it to the socket `$0`.
+const A_PROCESS_EACH: &str = r#"
+    while read -r line; do
+        logger -u "$0" -t seq -p user.notice -- "$line" || exit
+    done <"$1"
+"#;
+
+#[test]
+fn f27_a_new_process_for_each_message_costs_nobody_anything() {
+    let daemon = Daemon::start("user.*\t{dir}/good\nuser.*\t-{dir}/other\n");
+    let (shells, each, canaries) = (["p", "q", "r", "s"], 25, 200);
+    let starters = shells.map(|source| {
+        let name = format!("lines-{source}");
+        let text = |number| {
+            let whole = message(source, number);
+            let (_, text) = whole.split_once(": ").expect("it has a tag");
+            text.to_owned() + "\n"
+        };
+        let lines: String = (0..each).map(text).collect();
+        fs::write(daemon.setup().path(&name), lines).expect("it can be written");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", A_PROCESS_EACH]);
+        shell.arg(daemon.setup().path("log.sock"));
+        shell.arg(daemon.setup().path(&name));
+        shell.spawn().expect("a shell")
+    });
+    for number in 0..canaries {
+        daemon.unix(message("canary", number));
+    }
+    for mut starter in starters {
+        assert!(starter.wait().expect("our child").success());
+    }
+    let mut sent = vec![("canary", canaries)];
+    sent.extend(shells.map(|source| (source, each)));
+    let all: u64 = sent.iter().map(|(_, count)| count).sum();
+    for name in ["good", "other"] {
+        let whole = usize::try_from(all).expect("a few");
+        let lines = daemon.file(name).wait_for_lines(whole);
+        assert_eq!(Verdict::of(&lines, &sent), Verdict::default(), "{name}");
+    }
+    let counters = daemon.quiet();
+    assert_eq!(count(&counters.input("log.sock")["received"]), all);
+    daemon.finish();
+}
+
 #[test]
 fn f44_the_longest_and_the_shortest_messages_mix_on_all_inputs() {
     let daemon = Daemon::start("user.*\t-{dir}/good;RFC3164\n");

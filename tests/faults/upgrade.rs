@@ -6,7 +6,6 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
 use nix::sys::signal::Signal;
@@ -49,27 +48,23 @@ fn upgrade_in_vain(daemon: &Daemon) -> String {
 #[test]
 fn what_comes_while_a_sync_holds_up_its_file_is_handed_over() {
     let daemon = Daemon::start("user.*\t{dir}/log;sync=durable\n");
-    // Longer than an output has at a hand-over.
-    let Some(injection) = Injection::attach(&daemon, "log", "fdatasync:delay_enter=400000") else {
-        return;
+    // Longer than an output has at a hand-over, and less than it is waited for.
+    let fault = "fdatasync:delay_enter=1000000:when=1";
+    let Some(injection) = Injection::attach(&daemon, "log", fault) else {
+        return daemon.finish();
     };
-    let done = AtomicBool::new(false);
-    let sent = thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            let mut sent = 0;
-            while !done.load(Relaxed) {
-                send(&daemon, "a", sent, sent + 10);
-                sent += 10;
-            }
-            sent
-        });
-        for _ in 0..3 {
-            upgrade_well(&daemon);
-        }
-        done.store(true, Relaxed);
-        sender.join().expect("it only sends")
+    // The queue is empty when the sync begins, and what comes then waits for it.
+    send(&daemon, "a", 0, 1);
+    daemon.file("log").wait_for(" n=0 ");
+    let mut sent = 1;
+    wait_for("the sync to begin", || {
+        send(&daemon, "a", sent, sent + 10);
+        sent += 10;
+        daemon.counters().output("/log")["queued"].as_u64() > Some(5)
     });
+    upgrade_well(&daemon);
     drop(injection);
+    daemon.file("log").wait_for(&format!(" n={} ", sent - 1));
     daemon.quiet();
     let verdict = Verdict::of(&daemon.file("log").lines(), &[("a", sent)]);
     assert_eq!(verdict, Verdict::default());
