@@ -135,7 +135,7 @@ fn f6_f8_f9_writing_goes_on_after_every_error() {
     for error in ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "ESTALE"] {
         let fault = format!("write:error={error}");
         let Some(injection) = Injection::attach(&daemon, "log", &fault) else {
-            return;
+            return daemon.finish();
         };
         let before = daemon.stderr().count();
         send(&daemon, "a", sent, sent + 20);
@@ -154,7 +154,7 @@ fn f6_f8_f9_writing_goes_on_after_every_error() {
 fn f9_a_disk_that_fails_for_long_costs_what_the_counters_say() {
     let daemon = Daemon::start(&format!("{SMALL}user.*\t{{dir}}/log\n"));
     let Some(injection) = Injection::attach(&daemon, "log", "write:error=EIO") else {
-        return;
+        return daemon.finish();
     };
     let source = long();
     let sent = send_too_much(&daemon, &source);
@@ -198,7 +198,7 @@ fn f17_a_storm_of_interruptions_changes_nothing() {
     let daemon = Daemon::start("user.*\t{dir}/log;sync=durable,rotate=16k:50\n");
     let fault = "write,fdatasync,openat:error=EINTR:when=1+2";
     let Some(injection) = Injection::attach(&daemon, "log", fault) else {
-        return;
+        return daemon.finish();
     };
     send(&daemon, "a", 0, 300);
     assert_eq!(prove_exact(&daemon, "log", "a", 300), 0);
@@ -228,7 +228,7 @@ fn f10_a_sync_that_failed_is_not_believed_when_it_succeeds() {
         // Every other one fails: a second try would pretend.
         let fault = "fdatasync:error=EIO:when=1+2";
         let Some(injection) = Injection::attach(&daemon, "log", fault) else {
-            return;
+            return daemon.finish();
         };
         send(&daemon, "a", 0, 100);
         daemon.stderr().wait_for("written again to a new file");
@@ -253,7 +253,7 @@ fn f10_a_sync_that_failed_is_not_believed_when_it_succeeds() {
 fn f10_while_no_sync_succeeds_nothing_more_is_taken_and_nothing_is_lost() {
     let daemon = Daemon::start("user.*\t{dir}/log;sync=durable\n");
     let Some(injection) = Injection::attach(&daemon, "log", "fdatasync:error=EIO") else {
-        return;
+        return daemon.finish();
     };
     send(&daemon, "a", 0, 10);
     daemon.stderr().wait_for("written again to a new file");

@@ -15,15 +15,25 @@ const HELD: &str = "60000000";
 
 #[test]
 fn f11_a_sync_that_takes_its_time_holds_up_its_own_file_alone() {
+    holds_up_its_own_file_alone("fdatasync");
+}
+
+#[test]
+fn f11_a_write_that_takes_its_time_holds_up_its_own_file_alone() {
+    holds_up_its_own_file_alone("write");
+}
+
+#[track_caller]
+fn holds_up_its_own_file_alone(call: &str) {
     let daemon =
         Daemon::start("user.*\t{dir}/slow;sync=durable\nuser.*\t{dir}/quick;sync=durable\n");
-    let fault = format!("fdatasync:delay_enter={HELD}");
+    let fault = format!("{call}:delay_enter={HELD}");
     let Some(injection) = Injection::attach(&daemon, "slow", &fault) else {
-        return;
+        return daemon.finish();
     };
     let queued = |name: &str| daemon.counters().output(name)["queued"].as_u64();
     let mut sent = 0;
-    wait_for("the sync to begin", || {
+    wait_for("the call to begin", || {
         send(&daemon, "a", sent, sent + 10);
         sent += 10;
         queued("/slow") > Some(0)
@@ -32,7 +42,7 @@ fn f11_a_sync_that_takes_its_time_holds_up_its_own_file_alone() {
     sent += 500;
     let lines = (0..500).map(|number| message("tcp", number) + "\n");
     daemon.tcp_stream(lines.collect::<String>());
-    // The sync has not returned, and nobody else waits for it: no sender, no other output.
+    // The call has not returned, and nobody else waits for it: no sender, no other output.
     daemon
         .file("quick")
         .wait_for(&format!("src=a n={} ", sent - 1));
@@ -149,7 +159,7 @@ fn f30_an_end_in_the_middle_of_a_rotation_loses_and_doubles_nothing() {
     daemon.quiet();
     let fault = format!("renameat2:delay_exit={HELD}:when=1");
     let Some(injection) = Injection::attach(&daemon, "logs", &fault) else {
-        return;
+        return daemon.finish();
     };
     wait_for("the next rotation to begin", || {
         send(&daemon, "a", sent, sent + 10);
