@@ -19,7 +19,6 @@ import resource
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -215,9 +214,16 @@ def file_walk(program, home, form, call):
                         "%s:error=ENOSPC:when=%d+" % (call, walk.runs + 1))
         sent = 0
 
-        def is_written(path=log):
+        def is_written():
             text = message("a", sent - 1)[4:]
-            return any(os.path.exists(one) and text in open(one, "rb").read() for one in (log, log + ".0"))
+            for one in (log, log + ".0"):
+                try:
+                    if text in open(one, "rb").read():
+                        return True
+                except FileNotFoundError:
+                    # It is just being renamed.
+                    pass
+            return False
 
         def send(count):
             nonlocal sent
