@@ -54,13 +54,20 @@ impl Block {
     pub const FULL: usize = 64 * 1024;
 
     /// What it grows to: room for the record that makes it full, nearly always.
-    pub const ROOM: usize = Self::FULL + 12 * 1024;
+    pub const ROOM: usize = Self::FULL + 12 * 1024 - Self::HEAD;
 
     /// What it begins with: of a thousand outputs most get little at a time. Doubled it comes to [`Self::ROOM`].
-    const LEAST: usize = Self::ROOM / 16;
+    const LEAST: usize = (Self::ROOM + Self::HEAD) / 16 - Self::HEAD;
+
+    /// What an allocator takes beside what it gives (glibc, 64 bits): sizes are doubled with it, so that two blocks
+    /// fit where one of twice the size was. Without it the second would be eight octets too large.
+    const HEAD: usize = 8;
 
     /// It grows when less than this is left: room for most records.
     const MARGIN: usize = 512;
+
+    /// The same for one that is full and has to go on: room for the longest ordinary record.
+    const LONG_MARGIN: usize = 9 * 1024;
 
     /// An empty one that follows this one: it takes at once what it will need. Under load all blocks are of one
     /// size then, and none leaves a hole that no other fits into.
@@ -131,11 +138,24 @@ impl Block {
 
     fn make_room(&mut self) {
         let (length, capacity) = (self.octets.len(), self.octets.capacity());
-        if capacity < Self::ROOM && capacity - length < Self::MARGIN {
-            let wanted = (capacity * 2).max(self.first);
-            let wanted = wanted.clamp(Self::LEAST, Self::ROOM);
-            self.octets.reserve(wanted - length);
+        let margin = if length < Self::FULL {
+            Self::MARGIN
+        } else {
+            Self::LONG_MARGIN
+        };
+        if capacity - length < margin && (capacity < Self::ROOM || length >= Self::FULL) {
+            self.grow(length + 1);
         }
+    }
+
+    /// Takes the next size, from which `least` octets fit.
+    fn grow(&mut self, least: usize) {
+        let (length, capacity) = (self.octets.len(), self.octets.capacity());
+        let mut wanted = Self::LEAST.max(self.first);
+        while wanted <= capacity || wanted < least {
+            wanted = (wanted + Self::HEAD) * 2 - Self::HEAD;
+        }
+        self.octets.reserve(wanted - length);
     }
 
     /// Adds a copy of the last record of another block, which has the same format.
@@ -152,7 +172,10 @@ impl Block {
     /// Adds copies of all records of another block, which has the same destination.
     pub fn append(&mut self, other: &Self) {
         let start = self.records.last().map_or(0, |record| record.end);
-        self.make_room();
+        let length = self.octets.len() + other.octets.len();
+        if length > self.octets.capacity() {
+            self.grow(length);
+        }
         self.octets.extend_from_slice(&other.octets);
         let moved = other.records.iter().map(|record| Record {
             end: record.end + start,
@@ -184,7 +207,7 @@ impl Block {
     }
 
     fn close(&mut self, pri: Pri, body: usize) {
-        let end = u32::try_from(self.octets.len()).expect("a block ends at 64 KiB or one record");
+        let end = offset(self.octets.len());
         let body = u32::try_from(body).expect("a timestamp is shorter than its block");
         self.records.push(Record { end, body, pri });
         self.severities[pri.severity() as usize] += 1;
@@ -217,49 +240,79 @@ impl Block {
 
     /// Removes the records that are not wanted; returns how many that were.
     pub fn retain(&mut self, wanted: impl Fn(Pri) -> bool) -> usize {
-        if self.records.iter().all(|record| wanted(record.pri)) {
-            return 0;
-        }
-        let mut kept = Self::default();
-        for entry in self.iter().filter(|entry| wanted(entry.pri)) {
-            kept.octets.extend_from_slice(entry.octets);
-            kept.close(entry.pri, entry.octets.len() - entry.body.len());
-        }
-        let before = std::mem::replace(self, kept).len();
-        before - self.len()
+        self.remove(|record, _| !wanted(record.pri))
     }
 
     /// Removes records of this severity, the oldest first, until at least `room` octets are gone or none
-    /// is left; returns how many records that were.
+    /// is left; returns how many records that were. It keeps its memory: see [`Self::top_up`].
     pub fn shed(&mut self, severity: Severity, room: usize) -> usize {
-        let (mut start, mut gone, mut stay) = (0, 0, 0);
-        let mut kept = Self::default();
-        let goes = |gone: usize, record: &Record| gone < room && record.pri.severity() == severity;
-        for record in &self.records {
-            if goes(gone, record) {
-                gone += record.end as usize - start;
-            } else {
-                stay += 1;
-            }
-            start = record.end as usize;
-        }
-        // No more than what stays: this is to give memory back.
-        kept.octets.reserve(self.octets.len() - gone);
-        kept.records.reserve_exact(stay);
-        (start, gone) = (0, 0);
-        for record in &self.records {
-            let octets = &self.octets[start..record.end as usize];
-            if goes(gone, record) {
-                gone += octets.len();
-            } else {
-                kept.octets.extend_from_slice(octets);
-                kept.close(record.pri, record.body as usize);
-            }
-            start = record.end as usize;
-        }
-        let before = std::mem::replace(self, kept).len();
-        before - self.len()
+        let mut gone = 0;
+        self.remove(|record, octets| {
+            let goes = gone < room && record.pri.severity() == severity;
+            gone += if goes { octets } else { 0 };
+            goes
+        })
     }
+
+    /// Removes each record of which `goes` says so, told how many octets it has; returns how many that were.
+    fn remove(&mut self, mut goes: impl FnMut(&Record, usize) -> bool) -> usize {
+        let Self {
+            octets,
+            records,
+            severities,
+            ..
+        } = self;
+        let before = records.len();
+        let (mut start, mut kept) = (0, 0);
+        records.retain_mut(|record| {
+            let from = std::mem::replace(&mut start, record.end);
+            let length = (start - from) as usize;
+            if goes(record, length) {
+                severities[record.pri.severity() as usize] -= 1;
+                return false;
+            }
+            if from > kept {
+                octets.copy_within(from as usize..start as usize, kept as usize);
+            }
+            kept += start - from;
+            record.end = kept;
+            true
+        });
+        octets.truncate(kept as usize);
+        before - records.len()
+    }
+
+    /// Moves the oldest records of the block behind this one to its end, as many as fit into the memory that it
+    /// has for octets.
+    pub fn top_up(&mut self, behind: &mut Self) {
+        let room = self.octets.capacity() - self.octets.len();
+        let end = offset(self.octets.len());
+        let fit = |record: &Record| record.end as usize <= room;
+        let count = behind.records.partition_point(fit);
+        if count == 0 {
+            return;
+        }
+        let length = behind.start_of(count);
+        self.octets.extend_from_slice(&behind.octets[..length]);
+        for record in behind.records.drain(..count) {
+            let severity = record.pri.severity() as usize;
+            self.severities[severity] += 1;
+            behind.severities[severity] -= 1;
+            let end = end + record.end;
+            self.records.push(Record { end, ..record });
+        }
+        let left = behind.octets.len() - length;
+        behind.octets.copy_within(length.., 0);
+        behind.octets.truncate(left);
+        let gone = offset(length);
+        for record in &mut behind.records {
+            record.end -= gone;
+        }
+    }
+}
+
+fn offset(octets: usize) -> u32 {
+    u32::try_from(octets).expect("a block ends at 64 KiB or one record")
 }
 
 #[cfg(test)]
@@ -332,5 +385,80 @@ mod tests {
         assert_eq!(longer.octets(), b"t a\nt ccc\nt a\nt ccc\n");
         assert_eq!(longer.get(3).map(|entry| entry.body), Some(&b"ccc\n"[..]));
         assert_eq!(longer.least_urgent(), Some(Severity::Warning));
+    }
+
+    #[test]
+    fn two_blocks_fit_where_one_of_twice_the_size_was() {
+        // As glibc rounds, with what it needs itself.
+        let chunk = |octets: usize| (octets + Block::HEAD).next_multiple_of(16);
+        let mut block = Block::default();
+        let mut sizes = Vec::new();
+        while sizes.len() < 7 {
+            block.push(Pri::of(Facility::User, Severity::Debug), |octets| {
+                octets.extend_from_slice(&[b'x'; 300]);
+                0
+            });
+            let size = chunk(block.octets.capacity());
+            if sizes.last() != Some(&size) {
+                sizes.push(size);
+            }
+        }
+        assert_eq!(sizes[4], chunk(Block::ROOM));
+        for pair in sizes.windows(2) {
+            assert_eq!(pair[0] * 2, pair[1], "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn what_moves_up_to_the_block_before_keeps_its_order_and_needs_no_memory() {
+        use proptest::prelude::*;
+        let severity = prop::sample::select(&Severity::ALL[..]);
+        let records = prop::collection::vec((severity, 1..9000_usize), 0..20);
+        proptest!(|(first in records.clone(), second in records, shed in 0..8_usize, room in 0..100_000_usize)| {
+            let mut number = 0_u32;
+            let mut made = |records: Vec<(Severity, usize)>| {
+                let mut block = Block::default();
+                for (severity, length) in records {
+                    number += 1;
+                    block.push(Pri::of(Facility::User, severity), |octets| {
+                        octets.extend_from_slice(&number.to_ne_bytes().repeat(length.div_ceil(4)));
+                        3
+                    });
+                }
+                block
+            };
+            let (mut first, mut second) = (made(first), made(second));
+            let owned = |block: &Block| -> Vec<(Vec<u8>, Vec<u8>, Pri)> {
+                let records = block.iter();
+                records.map(|entry| (entry.octets.to_vec(), entry.body.to_vec(), entry.pri)).collect()
+            };
+            let mut gone = 0;
+            let severity = Severity::ALL[shed];
+            let mut want = owned(&first);
+            want.retain(|(octets, _, pri)| {
+                let goes = gone < room && pri.severity() == severity;
+                gone += if goes { octets.len() } else { 0 };
+                !goes
+            });
+            let before = owned(&first).len();
+            prop_assert_eq!(first.shed(severity, room), before - want.len());
+            prop_assert_eq!(owned(&first), want.clone());
+            want.extend(owned(&second));
+            let capacity = first.octets.capacity();
+            first.top_up(&mut second);
+            prop_assert_eq!(first.octets.capacity(), capacity);
+            let left = second.get(0).map(|entry| entry.octets.len());
+            prop_assert!(left.is_none_or(|left| first.octets.len() + left > capacity));
+            let mut got = owned(&first);
+            got.extend(owned(&second));
+            prop_assert_eq!(got, want);
+            for block in [&first, &second] {
+                let mut severities = [0; Severity::COUNT];
+                for entry in block.iter() {
+                    severities[entry.pri.severity() as usize] += 1;
+                }
+                prop_assert_eq!(block.severities, severities);
+            }
+        });
     }
 }

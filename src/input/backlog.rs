@@ -10,24 +10,19 @@
 //! the senders of a unix socket wait themselves, and lose nothing.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use crate::block::Block;
 use crate::budget::{Budget, Held};
 use crate::format::Received;
 
-/// What a chunk takes for octets: as much as a block, so that each fits where the other was.
+/// What a chunk takes of the memory: one allocation, as large as that of a block, so that each fits where the other
+/// was.
 const ROOM: usize = Block::ROOM;
 
-/// Octets that a chunk holds; the last datagram may go beyond.
-const CHUNK: usize = ROOM - super::MAX_MESSAGE;
-
-/// Datagrams that a chunk holds, however short.
-const MOST: usize = 512;
-
-/// What a chunk may take of the memory.
-const MEMORY: usize = ROOM + MOST * size_of::<Datagram>();
+/// Octets that a chunk is filled to; the last datagram may go beyond.
+const CHUNK: usize = ROOM - super::MAX_MESSAGE - 64;
 
 /// The datagrams of a chunk bear one time of reception, so they came within this time.
 const TOGETHER: Duration = Duration::from_millis(1);
@@ -43,24 +38,31 @@ pub struct Backlog {
     memory: Held,
 }
 
-/// Some datagrams that came at one time.
+/// Some datagrams that came at one time, one after the other:
+///
+/// ```text
+/// length (usize) | cut (u32) | sender: SAME, NOBODY, V4 address port, V6 address port flow scope | octets
+/// ```
+///
+/// A burst touches memory that nobody has used yet, and each page of that costs a fault: there is nothing in it but
+/// what is needed.
 #[derive(Debug)]
 struct Chunk {
     /// When they came.
     received: Received,
     octets: Vec<u8>,
-    datagrams: Vec<Datagram>,
-    /// How many of them, and of their octets, were taken out.
+    /// Who sent the last one that was added.
+    last: Option<SocketAddr>,
+    /// How many octets were taken out, and who sent the last of those.
     taken: usize,
-    begin: usize,
+    from: Option<SocketAddr>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Datagram {
-    from: Option<SocketAddr>,
-    end: usize,
-    cut: u32,
-}
+/// The same as of the one before, nobody before the first.
+const SAME: u8 = 0;
+const NOBODY: u8 = 1;
+const V4: u8 = 4;
+const V6: u8 = 6;
 
 /// One that waited.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Backlog {
 
     /// Whether a batch may be added: half of what the others leave of the budget is for all that waits.
     pub(super) fn has_room(&self) -> bool {
-        self.memory.octets() + MEMORY <= self.memory.share() / 2
+        self.memory.octets() + ROOM <= self.memory.share() / 2
     }
 
     /// Adds a datagram that came now, at `received`.
@@ -101,20 +103,16 @@ impl Backlog {
         octets: &[u8],
         cut: u32,
     ) {
-        let fits = |chunk: &Chunk| {
-            let has_room = chunk.octets.len() < CHUNK && chunk.datagrams.len() < MOST;
-            has_room && received.since(chunk.received) < TOGETHER
-        };
+        let fits =
+            |chunk: &Chunk| chunk.octets.len() < CHUNK && received.since(chunk.received) < TOGETHER;
         if !self.chunks.back().is_some_and(fits) {
             let mut chunk = self.spare.pop().unwrap_or_else(|| Chunk::new(received));
             chunk.renew(received);
-            self.memory.grow(MEMORY);
+            self.memory.grow(ROOM);
             self.chunks.push_back(chunk);
         }
         if let Some(chunk) = self.chunks.back_mut() {
-            chunk.octets.extend_from_slice(octets);
-            let end = chunk.octets.len();
-            chunk.datagrams.push(Datagram { from, end, cut });
+            chunk.push(from, octets, cut);
         }
     }
 
@@ -139,7 +137,7 @@ impl Backlog {
         let Some(chunk) = self.chunks.pop_front() else {
             return;
         };
-        self.memory.shrink(MEMORY);
+        self.memory.shrink(ROOM);
         if self.spare.len() < SPARE {
             self.spare.push(chunk);
         }
@@ -151,33 +149,80 @@ impl Chunk {
         Self {
             received,
             octets: Vec::with_capacity(ROOM),
-            datagrams: Vec::with_capacity(MOST),
+            last: None,
             taken: 0,
-            begin: 0,
+            from: None,
         }
     }
 
     /// Empty, for other datagrams that came then.
     fn renew(&mut self, received: Received) {
         self.octets.clear();
-        self.datagrams.clear();
-        (self.received, self.taken, self.begin) = (received, 0, 0);
+        (self.received, self.taken) = (received, 0);
+        (self.last, self.from) = (None, None);
     }
 
     fn is_read(&self) -> bool {
-        self.taken == self.datagrams.len()
+        self.taken == self.octets.len()
+    }
+
+    fn push(&mut self, from: Option<SocketAddr>, octets: &[u8], cut: u32) {
+        let out = &mut self.octets;
+        out.extend_from_slice(&octets.len().to_ne_bytes());
+        out.extend_from_slice(&cut.to_ne_bytes());
+        match from {
+            same if same == self.last => out.push(SAME),
+            None => out.push(NOBODY),
+            Some(SocketAddr::V4(v4)) => {
+                out.push(V4);
+                out.extend_from_slice(&v4.ip().octets());
+                out.extend_from_slice(&v4.port().to_ne_bytes());
+            }
+            Some(SocketAddr::V6(v6)) => {
+                out.push(V6);
+                out.extend_from_slice(&v6.ip().octets());
+                out.extend_from_slice(&v6.port().to_ne_bytes());
+                out.extend_from_slice(&v6.flowinfo().to_ne_bytes());
+                out.extend_from_slice(&v6.scope_id().to_ne_bytes());
+            }
+        }
+        self.last = from;
+        out.extend_from_slice(octets);
     }
 
     fn next(&mut self) -> Option<Waited<'_>> {
-        let datagram = *self.datagrams.get(self.taken)?;
-        self.taken += 1;
-        let begin = std::mem::replace(&mut self.begin, datagram.end);
-        Some(Waited {
-            from: datagram.from,
-            octets: self.octets.get(begin..datagram.end).unwrap_or_default(),
-            cut: datagram.cut,
-        })
+        let mut rest = self.octets.get(self.taken..)?;
+        let length = usize::from_ne_bytes(*part(&mut rest)?);
+        let cut = u32::from_ne_bytes(*part(&mut rest)?);
+        let [sender] = *part(&mut rest)?;
+        match sender {
+            V4 => {
+                let address = Ipv4Addr::from(*part(&mut rest)?);
+                let port = u16::from_ne_bytes(*part(&mut rest)?);
+                self.from = Some(SocketAddrV4::new(address, port).into());
+            }
+            V6 => {
+                let address = Ipv6Addr::from(*part::<16>(&mut rest)?);
+                let port = u16::from_ne_bytes(*part(&mut rest)?);
+                let flow = u32::from_ne_bytes(*part(&mut rest)?);
+                let scope = u32::from_ne_bytes(*part(&mut rest)?);
+                self.from = Some(SocketAddrV6::new(address, port, flow, scope).into());
+            }
+            SAME => {}
+            _ => self.from = None,
+        }
+        let (octets, rest) = rest.split_at_checked(length)?;
+        self.taken = self.octets.len() - rest.len();
+        let from = self.from;
+        Some(Waited { from, octets, cut })
     }
+}
+
+/// The next octets, as many as a number or an address has.
+fn part<'a, const COUNT: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; COUNT]> {
+    let (part, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(part)
 }
 
 #[cfg(test)]
@@ -199,9 +244,16 @@ mod tests {
     fn what_came_first_is_read_first_and_with_the_time_when_it_came() {
         let budget = Budget::new(8 << 20);
         let mut backlog = Backlog::new(&budget);
+        // Of each kind some in a row, and some by turns.
         let from = |number: usize| {
-            let port = u16::try_from(number % 60_000).expect("it fits");
-            Some(SocketAddr::from(([192, 0, 2, 1], port)))
+            let port = u16::try_from(number / 7 % 60_000).expect("it fits");
+            let v6 = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+            match number % 4096 / 500 % 4 {
+                0 => Some(SocketAddr::from(([192, 0, 2, 1], port))),
+                1 => Some(SocketAddrV6::new(v6, port, 5, 3).into()),
+                2 => (!number.is_multiple_of(3)).then(|| SocketAddr::from(([192, 0, 2, 2], 514))),
+                _ => None,
+            }
         };
         let (mut sent, mut read) = (0, 0);
         for round in 0..50 {
@@ -224,7 +276,7 @@ mod tests {
         }
         while backlog.begin_oldest().is_some() {
             while let Some(waited) = backlog.next() {
-                assert_eq!(waited.octets, text(read));
+                assert_eq!((waited.from, waited.octets), (from(read), &text(read)[..]));
                 read += 1;
             }
         }
@@ -244,7 +296,7 @@ mod tests {
             let mut octets = 0;
             while backlog.has_room() {
                 backlog.push(at(0), None, &datagram, 0);
-                octets += length + size_of::<Datagram>();
+                octets += length + 13;
             }
             assert!(octets > 1 << 18, "{length}: only {octets}");
             assert!(octets <= 2 << 20, "{length}: {octets}");

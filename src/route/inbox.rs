@@ -168,19 +168,39 @@ impl State {
 
     /// Drops the oldest records of this severity from the oldest block that has some, until `room` octets
     /// are gone or none is left in it; tells how many records.
+    ///
+    /// Memory comes back in whole blocks: what is left of one moves up into the room that the block before it
+    /// has, until nothing is left. A copy of just what is left would leave holes in the heap that no whole block
+    /// fits into.
     fn shed(&mut self, severity: Severity, room: usize) -> u64 {
-        for order in &mut self.orders {
-            if let Order::Write(block) = order
-                && block.holds(severity)
-            {
-                let before = block.memory();
-                let shed = block.shed(severity, room) as u64;
-                let memory = self.memory.octets() + block.memory();
-                self.memory.set(memory.saturating_sub(before));
-                return shed;
-            }
+        let mut places = self.orders.iter_mut().enumerate();
+        let found = places.find_map(|(place, order)| match order {
+            Order::Write(block) if block.holds(severity) => Some((place, std::mem::take(block))),
+            Order::Write(_) | Order::Change(_) => None,
+        });
+        let Some((place, mut block)) = found else {
+            return 0;
+        };
+        let mut before = block.memory();
+        let shed = block.shed(severity, room) as u64;
+        let mut after = 0;
+        let previous = place
+            .checked_sub(1)
+            .and_then(|place| self.orders.get_mut(place));
+        if let Some(Order::Write(previous)) = previous {
+            before += previous.memory();
+            previous.top_up(&mut block);
+            after += previous.memory();
         }
-        0
+        if block.is_empty() {
+            self.orders.remove(place);
+        } else {
+            after += block.memory();
+            self.orders[place] = Order::Write(block);
+        }
+        self.memory
+            .set((self.memory.octets() + after).saturating_sub(before));
+        shed
     }
 }
 

@@ -122,6 +122,45 @@ fn f25_every_input_floods_and_an_output_stands_still_and_the_memory_holds() {
     daemon.crash();
 }
 
+#[test]
+fn f25_all_outputs_stand_still_and_no_more_is_resident_than_the_budget_and_16_mib() {
+    let relays = [Relay::new(), Relay::new()];
+    let [one, other] = relays.each_ref().map(Relay::port);
+    let daemon = Daemon::start(&format!(
+        "memory 8M\nuser.*\t/dev/full\nuser.*\t@@127.0.0.1:{one}\nuser.*\t@@127.0.0.1:{other}\n"
+    ));
+    // Of all severities and lengths, so that what is given up leaves holes of all sizes.
+    let some = |round: usize| -> Vec<String> {
+        let lengths = [80, 8000, 700, 8000, 2000];
+        let all = lengths.into_iter().enumerate();
+        let text = |(number, octets): (usize, usize)| {
+            let head = format!("<{}>bulk: {round} ", 8 + (round + number) % 8);
+            format!("{head}{}", "x".repeat(octets - head.len()))
+        };
+        all.map(text).collect()
+    };
+    let mut stream = daemon.tcp();
+    let mut round = 0;
+    wait_for("each output to drop something", || {
+        for _ in 0..200 {
+            for text in some(round) {
+                daemon.unix(&text);
+                stream
+                    .write_all(format!("{text}\n").as_bytes())
+                    .expect("it is read");
+            }
+            round += 1;
+        }
+        let counters = daemon.counters();
+        let outputs = ["/dev/full".to_owned(), one.to_string(), other.to_string()];
+        let dropped = outputs.map(|output| sum(&counters.output(&output)["dropped"]));
+        dropped.iter().all(|dropped| *dropped > 0)
+    });
+    let resident = daemon.memory_kib("RssAnon:");
+    assert!(resident < (8 + 16) * 1024, "{resident} KiB were resident");
+    daemon.crash();
+}
+
 /// Waits until the last message of each source is in the good file; returns its lines.
 #[track_caller]
 fn wait_for_last(daemon: &Daemon, sources: &[&str], count: u64) -> Vec<String> {

@@ -112,7 +112,7 @@ fn the_least_urgent_go_first_and_of_those_the_oldest_and_no_more_than_needed() {
 
 #[test]
 fn orders_keep_their_place_among_the_messages() {
-    let (inbox, orders) = queue(100);
+    let (inbox, orders) = queue(100 * KIB);
     inbox.force(&mut block(Severity::Notice, b'a', 1));
     inbox.order(Change::Rotate);
     inbox.force(&mut block(Severity::Notice, b'b', 1));
