@@ -21,6 +21,7 @@ mod queue;
 mod reading;
 mod recovery;
 pub mod segment;
+mod unused;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -35,6 +36,7 @@ pub use directory::Refusal;
 pub use leaving::Outstanding;
 pub use queue::Queue;
 pub use reading::Taken;
+pub use unused::{Unused, unused};
 
 use directory::Directory;
 
@@ -92,7 +94,7 @@ impl Spool {
             _lock: lock,
         };
         let mut used = 0;
-        for (_, output) in spool.outputs()? {
+        for (_, output) in outputs(&spool.directory)? {
             for (name, octets) in output.entries()? {
                 if name.contains(SEGMENT) {
                     used += octets.unwrap_or(0);
@@ -130,34 +132,6 @@ impl Spool {
         self.used.load(Relaxed)
     }
 
-    /// The outputs that have messages here, but those of these names.
-    pub fn kept_for_others<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-        let known: Vec<String> = names.map(directory_name).collect();
-        let mut others = Vec::new();
-        for (name, output) in self.outputs().unwrap_or_default() {
-            let entries = output.entries().unwrap_or_default();
-            let has_some = entries.iter().any(|(name, _)| name.ends_with(SEGMENT));
-            if has_some && !known.contains(&name) {
-                others.push(name_in(&output).unwrap_or(name));
-            }
-        }
-        others
-    }
-
-    fn outputs(&self) -> Result<Vec<(String, Directory)>, Refusal> {
-        let mut outputs = Vec::new();
-        for (name, octets) in self.directory.entries()? {
-            if octets.is_some() {
-                continue;
-            }
-            // What is not ours is refused, and told, when an output wants it.
-            if let Ok(Some(output)) = self.directory.child(&name) {
-                outputs.push((name, output));
-            }
-        }
-        Ok(outputs)
-    }
-
     /// Takes so many octets of what it may hold; false if they are not there. Once they are not, there must be room for
     /// a segment: what fits into the last gap would have senders believe that there is hope.
     fn reserve(&self, octets: u64) -> bool {
@@ -181,6 +155,21 @@ impl Spool {
         // It always has an answer.
         _ = self.used.fetch_update(Relaxed, Relaxed, fewer).is_ok();
     }
+}
+
+/// The directories of outputs, and their names.
+fn outputs(spool: &Directory) -> Result<Vec<(String, Directory)>, Refusal> {
+    let mut outputs = Vec::new();
+    for (name, octets) in spool.entries()? {
+        if octets.is_some() {
+            continue;
+        }
+        // What is not ours is refused, and told, when an output wants it.
+        if let Ok(Some(output)) = spool.child(&name) {
+            outputs.push((name, output));
+        }
+    }
+    Ok(outputs)
 }
 
 /// The name of the output that a directory is of.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::plan::Plan;
-use super::{StartError, configuration, upgrade};
+use super::{StartError, configuration, spool, upgrade};
 use crate::cli::Arguments;
 use crate::config::{self, diagnostic::Severity};
 use crate::input::acl::AccessList;
@@ -52,7 +52,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
         .into_iter()
         .chain(gate)
         .collect();
-    let warned = plan.map(|plan| plan.warnings).unwrap_or_default();
+    let warned = plan.map(|plan| {
+        let unused = spool::unused(&plan);
+        plan.warnings.into_iter().chain(unused).collect()
+    });
+    let warned: Vec<String> = warned.unwrap_or_default();
     let misused = refused.len();
     warnings += warned.len();
     for (sentences, kind) in [(refused, ""), (warned, "warning: ")] {

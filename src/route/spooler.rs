@@ -141,6 +141,15 @@ impl Spooler {
         Ok(spooler)
     }
 
+    /// One without a thread: what is asked of it waits.
+    #[cfg(test)]
+    pub(super) fn idle(spool: Spool) -> Self {
+        Self {
+            spool: Arc::new(spool),
+            bell: Arc::default(),
+        }
+    }
+
     /// What is on the disk.
     pub fn spool(&self) -> &Arc<Spool> {
         &self.spool
@@ -155,5 +164,99 @@ impl Drop for Spooler {
     fn drop(&mut self) {
         self.bell.lock().ending = true;
         self.bell.rung.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::*;
+
+    /// Tells each time that it is asked, and has these answers.
+    #[derive(Debug)]
+    struct Asked {
+        name: usize,
+        answers: Mutex<Vec<More>>,
+        told: Mutex<Sender<usize>>,
+    }
+
+    impl Spooled for Asked {
+        fn spool_some(&self) -> More {
+            let told = self.told.lock().expect("nobody panics");
+            told.send(self.name).expect("somebody listens");
+            let mut answers = self.answers.lock().expect("nobody panics");
+            answers.pop().unwrap_or(More::No)
+        }
+    }
+
+    fn spooler() -> (tempfile::TempDir, Spooler) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::open(&directory.path().join("spool"), 1 << 20).expect("it is ours");
+        (directory, Spooler::start(spool).expect("a thread"))
+    }
+
+    fn asked(answers: &[&[More]]) -> (Vec<Arc<Asked>>, Receiver<usize>) {
+        let (told, hears) = mpsc::channel();
+        let one = |(name, answers): (usize, &&[More])| {
+            Arc::new(Asked {
+                name,
+                answers: Mutex::new(answers.to_vec()),
+                told: Mutex::new(told.clone()),
+            })
+        };
+        (answers.iter().enumerate().map(one).collect(), hears)
+    }
+
+    fn ring(spooler: &Spooler, inbox: &Arc<Asked>) {
+        let inbox: Arc<dyn Spooled> = Arc::clone(inbox) as _;
+        spooler.bell().ring(Arc::downgrade(&inbox));
+    }
+
+    #[test]
+    fn who_has_more_waits_for_the_turn_of_the_others_and_who_has_no_room_is_asked_later() {
+        let (_directory, spooler) = spooler();
+        let (inboxes, hears) = asked(&[&[More::Yes; 3], &[More::WhenThereIsRoom], &[]]);
+        // All ask before the first is looked at.
+        let mut state = spooler.bell().lock();
+        for inbox in &inboxes {
+            let inbox: Arc<dyn Spooled> = Arc::clone(inbox) as _;
+            state.asking.push_back(Arc::downgrade(&inbox));
+        }
+        drop(state);
+        spooler.bell().rung.notify_one();
+        let heard: Vec<usize> = hears.iter().take(7).collect();
+        let of = |name| heard.iter().filter(|heard| **heard == name).count();
+        assert_eq!(heard[..4], [0, 1, 2, 0]);
+        assert_eq!((of(0), of(1), of(2)), (4, 2, 1));
+    }
+
+    #[test]
+    fn an_inbox_that_is_gone_is_not_asked_and_the_end_comes_while_others_wait() {
+        let (_directory, spooler) = spooler();
+        let (mut inboxes, hears) = asked(&[&[], &[More::WhenItWorks; 9]]);
+        let last = inboxes.pop().expect("two");
+        let weak = {
+            let gone: Arc<dyn Spooled> = inboxes.pop().expect("one") as _;
+            Arc::downgrade(&gone)
+        };
+        spooler.bell().ring(weak);
+        ring(&spooler, &last);
+        assert_eq!(hears.recv(), Ok(1));
+        let bell = Arc::clone(spooler.bell());
+        drop(spooler);
+        assert!(bell.next().is_none());
+    }
+
+    #[test]
+    fn a_trouble_is_remembered_until_it_works_again() {
+        let bell = Bell::default();
+        let path = Path::new("/spool");
+        bell.complain(path, &Refusal::Full);
+        assert_eq!(bell.lock().trouble, Some(Refusal::Full));
+        bell.complain(path, &Refusal::Link);
+        assert_eq!(bell.lock().trouble, Some(Refusal::Link));
+        bell.works(path);
+        assert_eq!(bell.lock().trouble, None);
     }
 }

@@ -66,6 +66,14 @@ impl Directory {
         open(AT_FDCWD, path)
     }
 
+    /// Opens the directory at `path`; `None` if there is none.
+    pub(super) fn existing(path: &Path) -> Result<Option<Self>, Refusal> {
+        match open(AT_FDCWD, path) {
+            Err(Refusal::System(Errno::ENOENT)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// Opens the directory `name` in this one; `None` if there is none.
     pub(super) fn child(&self, name: &str) -> Result<Option<Self>, Refusal> {
         match open(&self.0, Path::new(name)) {

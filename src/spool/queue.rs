@@ -17,6 +17,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::directory::{Directory, Refusal};
+use super::reading::is_whole;
 use super::segment::{self, HEADER, Header};
 use super::{Cursor, SEGMENT, Spool, cursor};
 use crate::block::Block;
@@ -44,6 +45,8 @@ pub struct Queue {
     pub(super) segments: BTreeMap<u64, u64>,
     /// Those of which something could not be read.
     pub(super) damaged: BTreeSet<u64>,
+    /// Those of which an earlier process has read a part, or all: nobody knows whether they are damaged.
+    pub(super) unchecked: BTreeSet<u64>,
     pub(super) cursor: Option<File>,
     pub(super) generation: u64,
     pub(super) slot: usize,
@@ -105,6 +108,7 @@ impl Queue {
             directory: None,
             segments: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            unchecked: BTreeSet::new(),
             cursor: None,
             generation: 0,
             slot: 0,
@@ -337,7 +341,8 @@ impl Queue {
         cursor.sync_data()?;
         for first in gone {
             let name = segment_name(first);
-            if self.damaged.remove(&first) {
+            let is_damaged = self.unchecked.remove(&first) && !is_whole(directory, &name);
+            if self.damaged.remove(&first) || is_damaged {
                 self.set_aside(&name, "a part of it is damaged, and all else was read");
                 self.segments.remove(&first);
                 continue;

@@ -1,10 +1,13 @@
 //! Reading a queue: segment after segment, record after record, and past what is damaged.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::os::unix::fs::FileExt as _;
 
+use super::directory::Directory;
 use super::queue::{Queue, Reader, Unacknowledged, segment_name};
+use super::recovery::LONGEST;
 use super::segment::{self, HEADER, Header, RECORD};
 use crate::block::Block;
 
@@ -190,6 +193,24 @@ impl Queue {
         self.len -= messages;
         self.delivered = self.delivered.saturating_add(messages);
     }
+}
+
+/// Whether a segment has one sound record behind the other up to its end; one that is not there lacks nothing.
+pub(super) fn is_whole(directory: &Directory, name: &str) -> bool {
+    let mut octets = Vec::new();
+    let read = match directory.open(name) {
+        Ok(None) => return true,
+        Ok(Some(file)) => file.take(LONGEST).read_to_end(&mut octets).is_ok(),
+        Err(_) => false,
+    };
+    let Ok(header) = Header::decode(&octets) else {
+        return false;
+    };
+    let mut rest = octets.get(HEADER..).unwrap_or_default();
+    while let Some(record) = segment::record(header.id, rest) {
+        rest = rest.get(record.octets()..).unwrap_or_default();
+    }
+    read && rest.is_empty()
 }
 
 /// Reads so many octets, in place of what was in the buffer.

@@ -13,7 +13,7 @@ use super::segment::{self, HEADER, RECORD};
 use super::{NAME, name_in};
 
 /// A segment of ours is shorter. What is behind is left out.
-const LONGEST: u64 = 16 << 20;
+pub(super) const LONGEST: u64 = 16 << 20;
 
 impl Queue {
     /// Opens what is on the disk; returns how many messages there are. Does nothing if it is open, or if there is
@@ -58,7 +58,7 @@ impl Queue {
         made
     }
 
-    /// Leaves word for the operator, and for [`super::Spool::kept_for_others`].
+    /// Leaves word for the operator, and for [`super::unused()`].
     fn write_name(&self, directory: &Directory) {
         let write = || -> Result<(), Refusal> {
             directory.remove(NAME)?;
@@ -74,6 +74,8 @@ impl Queue {
         self.segments.clear();
         for (name, octets) in entries {
             match (segment_number(&name), octets) {
+                // A crash between the file and its header: nothing was ever there.
+                (Some(_), Some(0)) => self.remove(&name)?,
                 (Some(first), Some(octets)) => drop(self.segments.insert(first, octets)),
                 (Some(_), None) => self.set_aside(&name, "it is no regular file"),
                 (None, _) => {}
@@ -82,9 +84,17 @@ impl Queue {
         let cursor = self.recover_cursor()?;
         self.recover_end(cursor.as_ref());
         self.recover_start(cursor.as_ref());
+        let reached = cursor.map_or(0, |cursor| cursor.segment);
+        let begun = self.segments.range(..=reached);
+        self.unchecked = begun.map(|(first, _)| *first).collect();
         let end = self.next.saturating_sub(self.skipped);
         self.len = end.saturating_sub(self.delivered);
         Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Refusal> {
+        let directory = self.directory.as_ref();
+        directory.map_or(Ok(()), |directory| directory.remove(name))
     }
 
     /// The cursor, if it can be read; otherwise another file is begun.
@@ -112,6 +122,8 @@ impl Queue {
                     let why = format!("its version is {version}, and this program knows 1");
                     self.set_aside(CURSOR, &why);
                 }
+                // Begun, and never written.
+                Ok(Found::Damaged) if octets.iter().all(|octet| *octet == 0) => {}
                 Ok(Found::Damaged) => self.set_aside(CURSOR, "it is damaged"),
                 Err(error) => self.set_aside(CURSOR, &error.to_string()),
             }

@@ -397,11 +397,95 @@ fn the_limit_is_exact_and_room_is_freed_as_segments_are_delivered() {
 }
 
 #[test]
-fn outputs_that_nobody_names_are_told() {
+fn outputs_that_nobody_names_are_told_and_not_touched() {
     let directory = filled();
-    let spool = Spool::open(&directory.path().join("spool"), SMALL).expect("it is ours");
-    assert_eq!(spool.kept_for_others(["/other"].into_iter()), [OUTPUT]);
-    assert_eq!(spool.kept_for_others([OUTPUT].into_iter()), [""; 0]);
+    let path = directory.path().join("spool");
+    let look = |name: &str| unused(&path, [name].into_iter()).expect("it is ours");
+    let before: Vec<_> = segments(&directory)
+        .iter()
+        .map(fs::read)
+        .map(Result::ok)
+        .collect();
+    let octets = before
+        .iter()
+        .flatten()
+        .map(|octets| octets.len() as u64)
+        .sum();
+    let found = look("/other");
+    let [one] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!((one.output.as_str(), one.octets), (OUTPUT, octets));
+    assert_eq!(one.directory, directory_name(OUTPUT));
+    assert!(one.since.is_some());
+    assert_eq!(look(OUTPUT), []);
+    let after: Vec<_> = segments(&directory)
+        .iter()
+        .map(fs::read)
+        .map(Result::ok)
+        .collect();
+    assert_eq!(before, after);
+    // As many as there are, while somebody has it at work, and in the end none.
+    let mut queue = open(&directory, SMALL);
+    assert_eq!(one.messages, queue.len());
+    queue.read();
+    queue.acknowledge(0).expect("written");
+    assert_eq!(look("/other")[0].messages, queue.len());
+    drain(&mut queue);
+    queue.acknowledge(0).expect("written");
+    assert_eq!(look("/other"), []);
+    // Nothing is made where there is nothing.
+    let missing = directory.path().join("missing");
+    assert_eq!(unused(&missing, std::iter::empty()), Ok(Vec::new()));
+    assert!(!missing.exists());
+}
+
+#[test]
+fn f2_what_is_damaged_is_set_aside_also_if_the_one_who_read_past_it_was_killed() {
+    // Killed behind the first record, behind the damage, and behind the whole segment.
+    for reads in [1, 3, 12] {
+        let directory = filled();
+        let path = segments(&directory).remove(0);
+        let mut octets = fs::read(&path).expect("ours");
+        octets[150] ^= 1;
+        fs::write(&path, &octets).expect("ours");
+        let mut queue = open(&directory, SMALL);
+        for _ in 0..reads {
+            assert!(queue.read().is_some());
+        }
+        if reads > 11 {
+            // The cursor is written, and nothing removed.
+            let here = queue.here();
+            queue.write_cursor(here).expect("written");
+        } else {
+            queue.acknowledge(0).expect("written");
+        }
+        drop(queue);
+        let mut queue = open(&directory, SMALL);
+        drain(&mut queue);
+        queue.acknowledge(0).expect("written");
+        assert_eq!(segments(&directory), [PathBuf::new(); 0]);
+        let aside = path.with_extension("seg.unreadable");
+        assert_eq!(fs::read(&aside).ok(), Some(octets), "{reads}");
+    }
+}
+
+#[test]
+fn f2_what_was_begun_and_never_written_is_no_damage() {
+    let directory = filled();
+    let (seen, _) = drain(&mut open(&directory, SMALL));
+    let place = place(&directory);
+    let next = place.join("00000009ffffffff.seg");
+    for cursor in [&[][..], &[0; 1024]] {
+        fs::write(&next, "").expect("ours");
+        fs::write(place.join("cursor"), cursor).expect("ours");
+        let mut queue = open(&directory, SMALL);
+        assert_eq!(drain(&mut queue), (seen.clone(), 0));
+        assert!(!next.exists());
+        let aside = fs::read_dir(&place).expect("it is there").flatten();
+        let mut aside = aside.map(|entry| entry.path());
+        assert!(aside.all(|path| path.extension().is_none_or(|what| what != "unreadable")));
+    }
 }
 
 #[derive(Clone, Debug)]

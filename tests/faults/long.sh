@@ -3,8 +3,12 @@
 #
 #     tests/faults/long.sh kill-walk         kill -9 before every system call of a rotation and compression (F2, F41)
 #     tests/faults/long.sh append-walk       the same for writes under load, rotation by size (F2)
+#     tests/faults/long.sh spool-walk [file|remote [PHASE...]]   the same for the life of a spool (F2, F22): spool_walk.py
+#     tests/faults/long.sh reload-walk       the same for a reload (F2)
+#     tests/faults/long.sh upgrade-walk      the same for an upgrade, alone and with a supervisor that keeps the socket (F2)
 #     tests/faults/long.sh power-cut [N [FLAG [traced]]]     N times everything not synced is lost, 200 unless named (F3),
 #                                            with FLAG 1 or 0 of EXT4_IOC_SHUTDOWN less than that (F4); root
+#     tests/faults/long.sh spool-cut [N [FLAG]]     the same while a spool is filled and drained; 100 unless named (F3); root
 #     tests/faults/long.sh nospace-walk      ENOSPC from the n-th call on, n = 1, 2, ...: a log, its compression, the spool (F6)
 #     tests/faults/long.sh replay [SEED]     every state of the disk that a cut may leave, by a model: replay.py (F5)
 #     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
@@ -19,8 +23,9 @@
 #     tests/faults/long.sh connections [N]   10000 connections: idle, an octet each, a storm, N messages over all (F23)
 #     tests/faults/long.sh restarts          SIGHUP, SIGTERM and start, kill -9 and start, upgrades under load
 #
-# nospace-walk, cgroup and fork are tests/faults/shortage.py, and connections is tests/faults/connections.py; the others
-# from upgrade on are tests/faults/restart.py, which measures rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
+# nospace-walk, cgroup and fork are tests/faults/shortage.py; reload-walk and upgrade-walk are tests/faults/handover_walk.py;
+# connections is tests/faults/connections.py; the others from upgrade on are tests/faults/restart.py, which measures
+# rsyslogd, too. SYSLOGD=target/release/syslogd is fair to us.
 #
 # Each section prints a table with a line for each fault, ends with 1 if anything is wrong, and works below a
 # directory of its own in $TMPDIR that it removes. SYSLOGD=/path names the program; else it is built.
@@ -737,12 +742,37 @@ section_append_walk() {
     with_kit append-walk
 }
 
+section_spool_walk() {
+    needs python3 strace
+    with_program
+    "$home/tests/faults/spool_walk.py" "$SYSLOGD" "$@"
+}
+
+section_reload_walk() {
+    needs python3 strace
+    with_program
+    "$home/tests/faults/handover_walk.py" "$SYSLOGD" reload
+}
+
+section_upgrade_walk() {
+    needs python3 strace bash
+    with_program
+    "$home/tests/faults/handover_walk.py" "$SYSLOGD" upgrade kept
+}
+
 section_power_cut() {
     needs python3 gzip zstd mkfs.ext4 unshare
     [ "$(id -u)" = 0 ] || die "power-cut needs root, for the loop device"
     # A mount namespace that somebody copies from ours would keep the dead file system busy.
     apart='unshare --mount --propagation private'
     with_kit power-cut "${1:-200}" "${2:-2}" "${3:-by-time}"
+}
+
+section_spool_cut() {
+    needs python3 mkfs.ext4 unshare
+    [ "$(id -u)" = 0 ] || die "spool-cut needs root, for the loop device"
+    with_program
+    unshare --mount --propagation private "$home/tests/faults/spool_cut.py" "$SYSLOGD" "${1:-100}" "${2:-2}"
 }
 
 section_replay() {
@@ -818,7 +848,8 @@ section_kills() {
 }
 
 case $section in
-kill-walk | append-walk | nospace-walk | power-cut | replay | cgroup | fork | soak | memory | upgrade | hang | still | absent | kills | connections | restarts)
+kill-walk | append-walk | spool-walk | reload-walk | upgrade-walk | nospace-walk | power-cut | spool-cut | replay | cgroup | \
+    fork | soak | memory | upgrade | hang | still | absent | kills | connections | restarts)
     "section_$(echo "$section" | tr - _)" "$@"
     ;;
 *)

@@ -455,6 +455,10 @@ impl Orders {
     /// What was taken is written for good, but for the last `outstanding` messages.
     pub fn settle(&self, outstanding: u64) {
         let mut state = self.0.lock();
+        // What was kept is not written, and whether it was read from the disk is sorted out at the end.
+        if state.kept.as_ref().is_some_and(|kept| !kept.is_empty()) {
+            return;
+        }
         let Some(middle) = &mut state.middle else {
             return;
         };
@@ -480,3 +484,6 @@ impl Orders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
