@@ -20,9 +20,6 @@ use crate::format::Received;
 /// What a chunk takes for octets: as much as a block, so that each fits where the other was.
 const ROOM: usize = Block::ROOM;
 
-/// Octets that a chunk holds; the last datagram may go beyond.
-const CHUNK: usize = ROOM - super::MAX_MESSAGE;
-
 /// Datagrams that a chunk holds, however short.
 const MOST: usize = 512;
 
@@ -88,9 +85,12 @@ impl Backlog {
         self.chunks.is_empty()
     }
 
-    /// Whether a batch may be added: half of what the others leave of the budget is for all that waits.
-    pub(super) fn has_room(&self) -> bool {
-        self.memory.octets() + MEMORY <= self.memory.share() / 2
+    /// Whether a batch of so many octets may be added: half of what the others leave of the budget is for all
+    /// that waits.
+    pub(super) fn has_room(&self, octets: usize) -> bool {
+        // Two neighbours among the chunks of a batch hold more than there is room for in one.
+        let chunks = 2 * (octets / ROOM) + 2;
+        self.memory.octets() + chunks * MEMORY <= self.memory.share() / 2
     }
 
     /// Adds a datagram that came now, at `received`.
@@ -102,7 +102,8 @@ impl Backlog {
         cut: u32,
     ) {
         let fits = |chunk: &Chunk| {
-            let has_room = chunk.octets.len() < CHUNK && chunk.datagrams.len() < MOST;
+            let has_room =
+                chunk.octets.len() + octets.len() <= ROOM && chunk.datagrams.len() < MOST;
             has_room && received.since(chunk.received) < TOGETHER
         };
         if !self.chunks.back().is_some_and(fits) {
@@ -235,14 +236,14 @@ mod tests {
 
     #[test]
     fn it_takes_half_of_what_others_leave_and_gives_it_back() {
-        for length in [0, 1, 200, 8192] {
+        for length in [0, 1, 200, 8192, 65_536] {
             let budget = Budget::new(8 << 20);
             let mut other = budget.holder();
             other.grow(4 << 20);
             let mut backlog = Backlog::new(&budget);
             let datagram = vec![b'x'; length];
             let mut octets = 0;
-            while backlog.has_room() {
+            while backlog.has_room(length) {
                 backlog.push(at(0), None, &datagram, 0);
                 octets += length + size_of::<Datagram>();
             }
@@ -253,7 +254,7 @@ mod tests {
             assert!(backlog.begin_oldest().is_some() && backlog.next().is_some());
             assert!(backlog.begin_oldest().is_some());
             while backlog.next().is_some() {}
-            assert!(backlog.has_room());
+            assert!(backlog.has_room(length));
             drop(backlog);
             assert_eq!(budget.used(), 4 << 20);
         }
