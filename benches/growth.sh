@@ -38,8 +38,8 @@ declare -A steps=(
     [files-paced]='1 10 100 1000'
     [copies]='1 10'
     [rules]='1 13 100 1000'
-    [length-unix]='100 1024 8192'
-    [length-tcp]='100 1024 8192'
+    [length-unix]='100 1024 8192 65536'
+    [length-tcp]='100 1024 8192 65536'
     [idle]='1 10 100 1000'
 )
 all=(files-unix files-tcp files-paced copies rules length-unix length-tcp idle)
@@ -90,7 +90,7 @@ configuration() { # SERIES STEP
             done
             printf '!*\n*.*\t-%s/all\n' "$logs"
             ;;
-        length-*) printf '*.*\t-%s/all\n' "$logs" ;;
+        length-*) printf 'max_message_size 64k\n*.*\t-%s/all\n' "$logs" ;;
         flood) printf 'compress none\n*.*\t-%s/all;rotate=64M:1\n' "$logs" ;;
     esac
 }

@@ -83,7 +83,7 @@ pub enum Last {
     Nothing,
     /// A frame that is not whole, or a line without its LF: keep it.
     Partial {
-        /// Where its octets lie.
+        /// Where its octets lie; more than the limit if that was lowered since they were looked at.
         octets: Range<usize>,
     },
     /// The end of an oversize frame.
@@ -173,6 +173,16 @@ impl Framer {
         })
     }
 
+    /// Cuts frames longer than `limit` octets from now on, the one that is unfinished among them.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// With so many octets unread [`Framer::next`] never wants more.
+    pub fn most_unread(&self) -> usize {
+        self.limit.saturating_add(LONGEST_HEADER).saturating_add(1)
+    }
+
     /// Looks at the octets that were read and not yet consumed.
     ///
     /// Call again with what is left after `consumed`, until [`Step::More`]; then read and call again
@@ -204,10 +214,9 @@ impl Framer {
             Count::Is { header, .. } => header,
             Count::None | Count::Unfinished | Count::TooLong => 0,
         };
-        let end = unread.len().min(start.saturating_add(self.limit));
-        let end = match unread.get(start..end) {
+        let end = match unread.get(start..) {
             Some([text @ .., b'\r']) => start.saturating_add(text.len()),
-            Some(_) | None => end,
+            Some(_) | None => unread.len(),
         };
         if start < end {
             Last::Partial { octets: start..end }
@@ -436,6 +445,9 @@ fn wide(length: usize) -> u64 {
 
 /// Digits in a count.
 const COUNT_DIGITS: usize = 7;
+
+/// A count, the space behind it, and the CR of a line.
+const LONGEST_HEADER: usize = COUNT_DIGITS + 2;
 
 /// A larger count is no syslog message, and skipping that much would be a slow way to say so.
 const HARD_LIMIT: usize = 1024 * 1024;

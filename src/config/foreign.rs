@@ -1,6 +1,8 @@
 //! Lines of other daemons' languages, which are refused with a word on what to write instead.
 
+use super::keyword::MESSAGE_SIZES;
 use super::piece::{Piece, Problem};
+use super::size;
 
 /// The refusal of a line that belongs to another daemon.
 pub(super) fn refuse(line: Piece<'_>) -> Option<Problem> {
@@ -11,6 +13,7 @@ pub(super) fn refuse(line: Piece<'_>) -> Option<Problem> {
         "$ModLoad" | "module(" | "input(" => of_module(line.text).unwrap_or_else(|| (*help).into()),
         "$UDPServerRun" => format!("write listen udp://:{}", port(line.text)),
         "$InputTCPServerRun" => format!("write listen tcp://:{}", port(line.text)),
+        "$" | "global(" | "options {" => of_length(line.text).unwrap_or_else(|| (*help).into()),
         _ => (*help).to_owned(),
     };
     Some(line.error("E109", format!("{message}, line ignored"), help))
@@ -22,6 +25,24 @@ fn of_module(line: &str) -> Option<String> {
     let is_named = |name: &&(&str, &str)| line.contains(name.0);
     let (_, help) = MODULES.iter().find(is_named)?;
     Some(help.replace("PORT", port(&line)))
+}
+
+/// What stands here for the greatest length of a message, as `$MaxMessageSize 64k` gives it; 64k if it is none that
+/// we know.
+fn of_length(line: &str) -> Option<String> {
+    let line = line.to_ascii_lowercase();
+    let names = ["maxmessagesize", "log_msg_size", "log-msg-size"];
+    let value = names
+        .iter()
+        .find_map(|name| Some(line.split_once(name)?.1))?;
+    let value = value.trim_start_matches([' ', '\t', '=', '(', '"', '\'']);
+    let value = value.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
+    let octets = size::size(value).ok();
+    let is_known = octets
+        .and_then(|octets| usize::try_from(octets).ok())
+        .is_some_and(|octets| MESSAGE_SIZES.contains(&octets));
+    let value = if is_known { value } else { "64k" };
+    Some(format!("write max_message_size {value}"))
 }
 
 /// The number that `port="514"` or the end of the line names; 514 if there is none.
@@ -66,7 +87,7 @@ const SYSLOG_NG: &str = "this is syslog-ng's language";
 const SYSLOG_NG_HELP: &str = "write rules as in syslog.conf(5), such as *.info /var/log/messages";
 
 /// How such lines begin.
-const FOREIGN: [(&str, &str, &str); 21] = [
+const FOREIGN: [(&str, &str, &str); 22] = [
     (
         "$IncludeConfig",
         RSYSLOG,
@@ -118,6 +139,7 @@ const FOREIGN: [(&str, &str, &str); 21] = [
     ),
     ("@version:", SYSLOG_NG, SYSLOG_NG_HELP),
     ("@include", SYSLOG_NG, "write include /etc/syslog.d/*.conf"),
+    ("options {", SYSLOG_NG, SYSLOG_NG_HELP),
     ("source s_", SYSLOG_NG, SYSLOG_NG_HELP),
     ("destination d_", SYSLOG_NG, SYSLOG_NG_HELP),
 ];
@@ -149,6 +171,22 @@ mod tests {
             ),
             ("$ModLoad immark", "remove it: the option -m"),
             ("$ModLoad omprog", "remove it: what we can do"),
+            ("$MaxMessageSize 64k", "write max_message_size 64k"),
+            ("$maxMessageSize\t16384", "write max_message_size 16384"),
+            (
+                "global(workDirectory=\"/x\" maxMessageSize=\"32k\")",
+                "write max_message_size 32k",
+            ),
+            (
+                "global(maxMessageSize=\"1m\")",
+                "write max_message_size 64k",
+            ),
+            ("global(workDirectory=\"/x\")", "write rules as"),
+            (
+                "options { log-msg-size(65536); };",
+                "write max_message_size 65536",
+            ),
+            ("options { chain_hostnames(no); };", "write rules as"),
             ("& stop", "nothing ends the search here"),
             ("& ~", "nothing ends the search here"),
             ("& /var/log/x", "write the selector and the block again"),

@@ -1,5 +1,6 @@
 //! Keyword lines: `rotate_size 10M`, `listen udp://:514`, `include /etc/syslog.d/*.conf`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::action::{bad_value, escape};
@@ -23,6 +24,7 @@ pub(super) enum Keyword<'a> {
     UdpSize(usize),
     AllowNetConsole(bool),
     Memory(usize),
+    MaxMessageSize(usize),
     Escape(Escape),
     KeepFree(KeepFree),
     Spool(SpoolDecl),
@@ -132,12 +134,14 @@ fn keyword<'a>(
         }
         "memory" => {
             let help = "write for example memory 64M; it is 8M to 64G";
-            let octets = size::size(value).map_err(|message| bad(message, help))?;
-            let octets = usize::try_from(octets)
-                .ok()
-                .filter(|octets| MEMORY.contains(octets));
-            let message = || bad(format!("memory {} is out of range", quoted(value)), help);
-            Keyword::Memory(octets.ok_or_else(message)?)
+            let octets = within(name, value, &MEMORY).map_err(|message| bad(message, help))?;
+            Keyword::Memory(octets)
+        }
+        "max_message_size" => {
+            let help = "write for example max_message_size 64k; it is 480 to 64k";
+            let octets =
+                within(name, value, &MESSAGE_SIZES).map_err(|message| bad(message, help))?;
+            Keyword::MaxMessageSize(octets)
         }
         "spool" => {
             let help = "write for example spool /var/spool/syslogd 256M";
@@ -145,6 +149,13 @@ fn keyword<'a>(
         }
         _ => Keyword::Escape(escape(argument)?),
     })
+}
+
+/// Reads a size that must be in a range.
+fn within(name: &str, value: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
+    let octets = usize::try_from(size::size(value)?).ok();
+    let octets = octets.filter(|octets| range.contains(octets));
+    octets.ok_or_else(|| format!("{name} {} is out of range", quoted(value)))
 }
 
 /// Reads a directory, and how much it may hold.
@@ -206,14 +217,17 @@ fn rotate(name: &str, value: &str) -> (Result<RotationDecl, String>, &'static st
 }
 
 /// From what every receiver takes (RFC 5426 3.2) to what IPv4 can carry.
-const UDP_SIZES: std::ops::RangeInclusive<usize> = 480..=65_507;
+const UDP_SIZES: RangeInclusive<usize> = 480..=65_507;
+
+/// From what every receiver takes (RFC 5424 6.1) to a little more than UDP can carry.
+pub(super) const MESSAGE_SIZES: RangeInclusive<usize> = 480..=64 << 10;
 
 /// What a hundred outputs with a block each, or ten thousand connections, can live with; and what nobody
 /// means but by mistake.
-const MEMORY: std::ops::RangeInclusive<usize> = 8 << 20..=64 << 30;
+const MEMORY: RangeInclusive<usize> = 8 << 20..=64 << 30;
 
 /// From some segments with a block each to what nobody means but by mistake.
-const SPOOL: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 40;
+const SPOOL: RangeInclusive<u64> = 1 << 20..=1 << 40;
 
 /// `secure-mode`, which has no shape of ours but can mean only one thing.
 fn with_hyphens(line: Piece<'_>) -> Option<Problem> {
@@ -287,7 +301,7 @@ fn netbsd(word: Piece<'_>, argument: Piece<'_>) -> Option<Problem> {
 }
 
 /// How a keyword line begins.
-pub(super) const KEYWORDS: [&str; 16] = [
+pub(super) const KEYWORDS: [&str; 17] = [
     "include",
     "listen",
     "rotate_size",
@@ -301,6 +315,7 @@ pub(super) const KEYWORDS: [&str; 16] = [
     "udp_size",
     "allow_net_console",
     "memory",
+    "max_message_size",
     "escape",
     "keep_free",
     "spool",
@@ -370,6 +385,8 @@ mod tests {
             ),
             ("memory 64M", Keyword::Memory(64 << 20)),
             ("memory = 8M", Keyword::Memory(8 << 20)),
+            ("max_message_size 64k", Keyword::MaxMessageSize(65_536)),
+            ("max_message_size = 480", Keyword::MaxMessageSize(480)),
             ("escape lossless", Keyword::Escape(Escape::Lossless)),
             (
                 "spool /var/spool/syslogd",
@@ -435,6 +452,11 @@ mod tests {
             ("spool /s 2000G", "E105"),
             ("spool /s 1M 2", "E105"),
             ("memory 1T", "E105"),
+            ("max_message_size 479", "E105"),
+            ("max_message_size 65537", "E105"),
+            ("max_message_size 64", "E105"),
+            ("max_message_size 8 k", "E105"),
+            ("max_message_size none", "E105"),
             ("memory 100G", "E105"),
             ("listen localhost", "E105"),
             ("incldue /x", "E105"),

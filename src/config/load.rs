@@ -312,6 +312,7 @@ impl<'a> Loader<'a> {
             Keyword::UdpSize(octets) => settings.udp_size = Some(octets),
             Keyword::AllowNetConsole(allowed) => settings.allow_net_console = allowed,
             Keyword::Memory(octets) => settings.memory = Some(octets),
+            Keyword::MaxMessageSize(octets) => settings.max_message_size = Some(octets),
             Keyword::Escape(escape) => settings.escape = escape,
             Keyword::KeepFree(free) => settings.keep_free = Some(free),
             Keyword::Spool(spool) => settings.spool = Some(spool),

@@ -494,6 +494,8 @@ pub struct Settings {
     pub allow_net_console: bool,
     /// `memory SIZE`: what queues and unfinished frames may take together, in octets.
     pub memory: Option<usize>,
+    /// `max_message_size SIZE`: the longest message that is kept whole, in octets.
+    pub max_message_size: Option<usize>,
     /// `spool DIRECTORY [SIZE]`: where messages wait for outputs that are behind.
     pub spool: Option<SpoolDecl>,
     /// `escape …`: for rules that do not say.

@@ -16,6 +16,7 @@ use crate::config::{
 use crate::format::{Escape, Escaping, Layout, Template};
 use crate::output::forward::Limits;
 use crate::output::repeat::{Folding, Style};
+use crate::route::Policy;
 
 /// The port that syslog has over UDP (RFC 5426 3.3).
 const SYSLOG_PORT: u16 = 514;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub forwards_back: bool,
     /// What queues and unfinished frames may take together, in octets.
     pub memory: usize,
+    /// The longest message that is kept whole, in octets.
+    pub max_message: usize,
     /// Where messages wait for outputs that are behind.
     pub spool: Option<SpoolDecl>,
     /// Sentences for the operator.
@@ -90,6 +93,10 @@ impl Plan {
             forwards_local_only: arguments.forward_local,
             forwards_back: arguments.forward_back,
             memory: config.settings.memory.unwrap_or(Budget::DEFAULT),
+            max_message: config
+                .settings
+                .max_message_size
+                .unwrap_or(Policy::MAX_MESSAGE),
             spool: config.settings.spool.clone(),
             ..Self::default()
         };

@@ -132,7 +132,7 @@ impl Running {
             .follow(
                 &plan,
                 &loaded.config,
-                policy(&arguments, &host),
+                policy(&arguments, &host, &plan),
                 &surroundings,
             )
             .map_err(StartError::Runtime)?;
@@ -232,7 +232,7 @@ impl Running {
         });
         let opened = Opened::all(fresh, &plan.modes, &mut Inherited::default(), false)?;
         let host = HostName::read();
-        let policy = policy(&self.arguments, &host);
+        let policy = policy(&self.arguments, &host, &plan);
         let table = match self
             .outputs
             .follow(&plan, &loaded.config, policy, &self.surroundings)
@@ -494,7 +494,7 @@ fn warn(plan: &Plan) {
     }
 }
 
-fn policy(arguments: &Arguments, host: &HostName) -> Policy {
+fn policy(arguments: &Arguments, host: &HostName, plan: &Plan) -> Policy {
     Policy {
         hostname: host.short().as_bytes().to_vec(),
         hostname_from_message: arguments.hostname_from_message,
@@ -508,6 +508,7 @@ fn policy(arguments: &Arguments, host: &HostName) -> Policy {
         } else {
             KernelProgram::Kernel
         },
+        max_message: plan.max_message,
     }
 }
 

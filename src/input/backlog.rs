@@ -21,8 +21,8 @@ use crate::format::Received;
 /// was.
 const ROOM: usize = Block::ROOM;
 
-/// Octets that a chunk is filled to; the last datagram may go beyond.
-const CHUNK: usize = ROOM - super::MAX_MESSAGE - 64;
+/// What a datagram takes beside its octets, at most: its length, what was cut, who sent it.
+const HEAD: usize = size_of::<usize>() + 4 + 1 + 26;
 
 /// The datagrams of a chunk bear one time of reception, so they came within this time.
 const TOGETHER: Duration = Duration::from_millis(1);
@@ -90,9 +90,12 @@ impl Backlog {
         self.chunks.is_empty()
     }
 
-    /// Whether a batch may be added: half of what the others leave of the budget is for all that waits.
-    pub(super) fn has_room(&self) -> bool {
-        self.memory.octets() + ROOM <= self.memory.share() / 2
+    /// Whether a batch of so many octets may be added: half of what the others leave of the budget is for all
+    /// that waits.
+    pub(super) fn has_room(&self, octets: usize) -> bool {
+        // Two neighbours among the chunks of a batch hold more than there is room for in one.
+        let chunks = 2 * (octets / ROOM) + 2;
+        self.memory.octets() + chunks * ROOM <= self.memory.share() / 2
     }
 
     /// Adds a datagram that came now, at `received`.
@@ -103,8 +106,10 @@ impl Backlog {
         octets: &[u8],
         cut: u32,
     ) {
-        let fits =
-            |chunk: &Chunk| chunk.octets.len() < CHUNK && received.since(chunk.received) < TOGETHER;
+        let fits = |chunk: &Chunk| {
+            let has_room = chunk.octets.len() + HEAD + octets.len() <= ROOM;
+            has_room && received.since(chunk.received) < TOGETHER
+        };
         if !self.chunks.back().is_some_and(fits) {
             let mut chunk = self.spare.pop().unwrap_or_else(|| Chunk::new(received));
             chunk.renew(received);
@@ -287,14 +292,14 @@ mod tests {
 
     #[test]
     fn it_takes_half_of_what_others_leave_and_gives_it_back() {
-        for length in [0, 1, 200, 8192] {
+        for length in [0, 1, 200, 8192, 65_536] {
             let budget = Budget::new(8 << 20);
             let mut other = budget.holder();
             other.grow(4 << 20);
             let mut backlog = Backlog::new(&budget);
             let datagram = vec![b'x'; length];
             let mut octets = 0;
-            while backlog.has_room() {
+            while backlog.has_room(length) {
                 backlog.push(at(0), None, &datagram, 0);
                 octets += length + 13;
             }
@@ -305,7 +310,7 @@ mod tests {
             assert!(backlog.begin_oldest().is_some() && backlog.next().is_some());
             assert!(backlog.begin_oldest().is_some());
             while backlog.next().is_some() {}
-            assert!(backlog.has_room());
+            assert!(backlog.has_room(length));
             drop(backlog);
             assert_eq!(budget.used(), 4 << 20);
         }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+use super::limited;
 use super::shard::{Peer, Shard, Tally};
 use super::stream::{Closing, Hub, Seat, Suspended};
 use super::unfinished::Ticket;
-use super::{MAX_MESSAGE, limited};
 use crate::config::ListenAddress;
 use crate::counters::{InputCounters, Rejection};
 use crate::frame::{FrameError, Framer, Last, Step};
@@ -23,6 +23,10 @@ use crate::route::lanes::Which;
 
 /// Octets for each read(2), behind the unfinished frame of the connection.
 const READ: usize = 64 * 1024;
+
+/// An unfinished frame longer than this stays where it is, and what is read is copied to its end: whoever sends
+/// a long one in small pieces would have it copied for each of them.
+const LONG: usize = 10 * 1024;
 
 /// How long a frame may take from its first octet to its last, without the time in which we do not read
 /// (reliability S4).
@@ -110,12 +114,13 @@ impl Connection {
     pub(super) fn new(hub: Rc<Hub>, socket: Socket, peer: Peer, listener: Listening) -> Self {
         let seat = Seat::take(&hub, peer);
         let ticket = Ticket::new(&hub.unfinished);
+        let framer = Framer::new(hub.shard.borrow().max_message());
         Self {
             hub,
             socket,
             peer,
             listener,
-            framer: Framer::new(MAX_MESSAGE),
+            framer,
             rest: Vec::new(),
             began: None,
             head: Vec::new(),
@@ -144,7 +149,9 @@ impl Connection {
         connection
             .ticket
             .hold(rest.capacity() + head.capacity(), true);
+        let limit = connection.hub.shard.borrow().max_message();
         connection.framer = framer;
+        connection.framer.set_limit(limit);
         connection.rest = rest;
         connection.head = head;
         connection.began = age.and_then(|age| Instant::now().checked_sub(age));
@@ -276,7 +283,16 @@ impl Connection {
                 return ControlFlow::Break(End::Closed);
             }
         };
-        let unread = &buffer[..self.rest.len() + length];
+        let mut long = Vec::new();
+        let unread = if self.is_long() {
+            long = std::mem::take(&mut self.rest);
+            let room = self.framer.most_unread().saturating_sub(long.len());
+            long.reserve_exact(room.max(length));
+            long.extend_from_slice(&buffer[..length]);
+            &long[..]
+        } else {
+            &buffer[..self.rest.len() + length]
+        };
         let mut tally = Tally::default();
         let cut = self.cut(unread, &mut tally);
         tally.count(&self.listener.counters);
@@ -286,9 +302,12 @@ impl Connection {
                 has_ended,
             }) => {
                 let unfinished = &unread[consumed..];
+                let is_within = !unfinished.is_empty() || self.framer.is_skipping();
                 if unfinished.is_empty() {
                     // Ten thousand idle connections must not hold ten thousand buffers.
                     self.rest = Vec::new();
+                } else if consumed == 0 && !long.is_empty() {
+                    self.rest = long;
                 } else {
                     self.rest.clear();
                     self.rest.reserve_exact(unfinished.len());
@@ -296,7 +315,6 @@ impl Connection {
                 }
                 let held = self.rest.capacity() + self.head.capacity();
                 self.ticket.hold(held, has_ended);
-                let is_within = !unfinished.is_empty() || self.framer.is_skipping();
                 let before = self.began.filter(|_| !has_ended);
                 self.began = is_within.then(|| before.unwrap_or_else(Instant::now));
                 ControlFlow::Continue(Read::Something)
@@ -305,8 +323,23 @@ impl Connection {
         }
     }
 
-    /// Reads behind the unfinished frame, which is put in front.
+    /// Whether the unfinished frame is not copied.
+    fn is_long(&self) -> bool {
+        self.rest.len() > LONG
+    }
+
+    /// Reads behind the unfinished frame, which is put in front; of a [long](LONG) one no more than its end, to the
+    /// front of the buffer.
     fn fill(&self, buffer: &mut RefMut<'_, Vec<u8>>) -> io::Result<usize> {
+        if self.is_long() {
+            let room = self.framer.most_unread().saturating_sub(self.rest.len());
+            // Where the limit was lowered more is there already than is ever wanted.
+            let room = room.clamp(1, READ);
+            if buffer.len() < room {
+                buffer.resize(room, 0);
+            }
+            return self.socket.try_read(&mut buffer[..room]);
+        }
         let room = self.rest.len() + READ;
         if buffer.len() < room {
             buffer.resize(room, 0);
@@ -320,6 +353,7 @@ impl Connection {
         let hub = Rc::clone(&self.hub);
         let mut shard = hub.shard.borrow_mut();
         shard.begin();
+        self.framer.set_limit(shard.max_message());
         let (mut start, mut has_ended) = (0, false);
         loop {
             let left = &unread[start..];
@@ -360,7 +394,11 @@ impl Connection {
         let rest = std::mem::take(&mut self.rest);
         match self.framer.finish(&rest) {
             Last::Nothing => {}
-            Last::Partial { octets } => self.take(&mut shard, &rest[octets], 0, tally),
+            Last::Partial { octets } => {
+                let octets = &rest[octets];
+                let (octets, cut) = limited(octets, octets.len(), shard.max_message());
+                self.take(&mut shard, octets, cut, tally);
+            }
             Last::Cut(cut) => self.take_head(&mut shard, cut, tally),
         }
     }
@@ -375,7 +413,7 @@ impl Connection {
     fn take_head(&mut self, shard: &mut Shard, cut: u64, tally: &mut Tally) {
         let head = std::mem::take(&mut self.head);
         let cut = usize::try_from(cut).unwrap_or(usize::MAX);
-        let (octets, cut) = limited(&head, head.len().saturating_add(cut));
+        let (octets, cut) = limited(&head, head.len().saturating_add(cut), shard.max_message());
         self.take(shard, octets, cut, tally);
     }
 }

@@ -20,8 +20,8 @@ use super::backlog::Backlog;
 use super::bell::{Bell, Call};
 use super::denials::Denials;
 use super::fairness::Fairness;
+use super::limited;
 use super::shard::{Peer, Shard, Tally};
-use super::{MAX_MESSAGE, limited};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
 use crate::report::Seldom;
@@ -41,9 +41,9 @@ const LOOK: u32 = 64;
 /// larger. As nice(1).
 const URGENT: i32 = -10;
 
-/// Room for one datagram: enough to see whether the message limit falls into a character, and whether
-/// only a line feed is past it.
-const SLOT: usize = MAX_MESSAGE + 4;
+/// After so many octets of a batch what is full is handed over: of long messages a whole batch would make blocks
+/// of megabytes.
+const MUCH: usize = 256 * 1024;
 
 /// At the end, what the kernel has queued is taken for this long at most.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ impl Drain {
     }
 
     fn drain(&mut self) {
-        let mut buffer = vec![0; BATCH * SLOT];
+        let mut slots = Slots::new(self.shard.max_message());
         let mut headers = MultiHeaders::preallocate(BATCH, None);
         let mut batches = 0_u32;
         let mut full = 0_u32;
@@ -113,7 +113,12 @@ impl Drain {
             {
                 headers = other;
             }
-            match self.receive(&mut buffer, &mut headers, &mut tally, full >= DEEP) {
+            // A limit is in force for what is sent after the reload that brought it.
+            self.shard.follow();
+            if slots.most != self.shard.max_message() {
+                slots = Slots::new(self.shard.max_message());
+            }
+            match self.receive(&mut slots, &mut headers, &mut tally, full >= DEEP) {
                 Ok(count) => {
                     full = if count == BATCH {
                         full.saturating_add(1)
@@ -169,12 +174,13 @@ impl Drain {
     /// kernel's queue is `deep`, or others wait already.
     fn receive(
         &mut self,
-        buffer: &mut [u8],
+        slots: &mut Slots,
         headers: &mut MultiHeaders<SockaddrStorage>,
         tally: &mut Tally,
         deep: bool,
     ) -> nix::Result<usize> {
-        while self.is_backlog_full() && self.read_oldest(tally) {}
+        let (most, a_batch) = (slots.most, BATCH * slots.most);
+        while self.is_backlog_full(a_batch) && self.read_oldest(tally) {}
         let Self {
             socket,
             shard,
@@ -182,28 +188,32 @@ impl Drain {
             origin,
             ..
         } = self;
-        let mut slots = buffer.chunks_exact_mut(SLOT);
-        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
-            array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
+        let mut slices = slots.slices();
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let datagrams = recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None)?;
         let mut count = 0;
         if let Origin::Network(Network { backlog, .. }) = origin
-            && (!backlog.is_empty() || deep && backlog.has_room())
+            && (!backlog.is_empty() || deep && backlog.has_room(a_batch))
         {
             let received = Received::now();
             for datagram in datagrams {
                 let octets = datagram.iovs().next().unwrap_or_default();
-                let (octets, cut) = limited(octets, datagram.bytes);
+                let (octets, cut) = limited(octets, datagram.bytes, most);
                 backlog.push(received, sender(&datagram), octets, cut);
                 count += 1;
             }
             return Ok(count);
         }
         shard.begin();
+        let mut taken = 0;
         for datagram in datagrams {
             let octets = datagram.iovs().next().unwrap_or_default();
-            let limited = limited(octets, datagram.bytes);
+            let limited = limited(octets, datagram.bytes, most);
+            taken += octets.len();
+            if taken > MUCH {
+                taken = octets.len();
+                shard.after_datagrams();
+            }
             let peer = match origin {
                 Origin::Local(fairness) => {
                     shard.limit(fairness.limits(&datagram, shard.begun()));
@@ -221,10 +231,10 @@ impl Drain {
         Ok(count)
     }
 
-    fn is_backlog_full(&self) -> bool {
+    fn is_backlog_full(&self, octets: usize) -> bool {
         match &self.origin {
             Origin::Local(_) => false,
-            Origin::Network(network) => !network.backlog.has_room(),
+            Origin::Network(network) => !network.backlog.has_room(octets),
         }
     }
 
@@ -262,6 +272,34 @@ impl Drain {
     fn read_all(&mut self, tally: &mut Tally) {
         while self.read_oldest(tally) {}
         self.shard.before_sleep();
+    }
+}
+
+/// Where a batch is received. Memory that no datagram came to is not touched, and takes none of the machine.
+struct Slots {
+    octets: Vec<u8>,
+    /// The longest message that is kept whole.
+    most: usize,
+}
+
+impl Slots {
+    /// For messages of at most so many octets.
+    fn new(most: usize) -> Self {
+        Self {
+            octets: vec![0; BATCH * Self::length(most)],
+            most,
+        }
+    }
+
+    /// Room for one datagram: enough to see whether the limit falls into a character, and whether only a line
+    /// feed is past it.
+    fn length(most: usize) -> usize {
+        most + 4
+    }
+
+    fn slices(&mut self) -> [[IoSliceMut<'_>; 1]; BATCH] {
+        let mut slots = self.octets.chunks_exact_mut(Self::length(self.most));
+        array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())])
     }
 }
 

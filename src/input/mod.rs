@@ -27,22 +27,23 @@ mod unfinished;
 pub mod unix;
 
 use crate::message;
+use crate::route::Policy;
 
-/// The longest message that is kept whole, in octets.
-pub const MAX_MESSAGE: usize = 8192;
+/// The longest message that is kept whole unless the configuration says, in octets.
+pub const MAX_MESSAGE: usize = Policy::MAX_MESSAGE;
 
-/// The part of a datagram that is kept, and how many octets are cut off.
+/// The part of a datagram that is kept, at most `most` octets, and how many octets are cut off.
 ///
 /// `octets` is what was received of it, `length` how long it was. A line end past the limit is no part
 /// of the message. The cut never falls into a UTF-8 character.
-fn limited(octets: &[u8], length: usize) -> (&[u8], u32) {
+fn limited(octets: &[u8], length: usize, most: usize) -> (&[u8], u32) {
     let whole = octets.len() == length;
     let octets = if whole { message::trim(octets) } else { octets };
-    if whole && octets.len() <= MAX_MESSAGE {
+    if whole && octets.len() <= most {
         return (octets, 0);
     }
     let length = if whole { octets.len() } else { length };
-    let kept = message::utf8_cut(octets, MAX_MESSAGE);
+    let kept = message::utf8_cut(octets, most);
     let cut = length.saturating_sub(kept);
     (
         octets.get(..kept).unwrap_or(octets),

@@ -177,6 +177,11 @@ impl Shard {
     pub(super) fn begin_with(&mut self, received: Received) {
         self.received = received;
         self.begun = Instant::now();
+        self.follow();
+    }
+
+    /// Goes over to a new table if there is one.
+    pub(super) fn follow(&mut self) {
         let table = self.live.load();
         if !Arc::ptr_eq(&table, self.lanes.table()) {
             // What the old table routed goes where it was routed to.
@@ -184,6 +189,11 @@ impl Shard {
             self.policy = Arc::clone(table.policy());
             self.lanes.follow(Arc::clone(&table));
         }
+    }
+
+    /// The longest message that is kept whole, in octets.
+    pub(super) fn max_message(&self) -> usize {
+        self.policy.max_message
     }
 
     /// When the batch began.

@@ -5,10 +5,10 @@
 //!     └─ goes first
 //! ```
 //!
-//! Ten thousand connections with an unfinished frame each would take 80 MiB. When there is no room for
-//! another, the connection with the oldest one is closed: an honest sender finishes its frame within
-//! milliseconds, so the oldest is the one that is least likely to be finished at all. What came of it is
-//! kept, as always when a connection ends within a frame.
+//! Ten thousand connections with an unfinished frame each would take 80 MiB, or 640 where a message may have
+//! 64 KiB. When there is no room for another, the connection with the oldest one is closed: an honest sender
+//! finishes its frame within milliseconds, so the oldest is the one that is least likely to be finished at all.
+//! What came of it is kept, as always when a connection ends within a frame.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

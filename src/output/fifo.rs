@@ -133,12 +133,12 @@ mod tests {
 
     #[test]
     fn v32_without_a_reader_whole_records_are_taken_until_it_is_full() {
-        for length in [10, 100, 3000, 4096, 4097, 9000] {
+        for length in [10, 100, 3000, 4096, 4097, 9000, 66_000, 262_300] {
             let dir = tempfile::tempdir().expect("a directory");
             let path = dir.path().join("fifo");
             nix::unistd::mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
             let mut fifo = Fifo::new(path);
-            let block = block(&vec![line(length); 70_000 / length + 1]);
+            let block = block(&vec![line(length); 70_000 / length + 5]);
             let written = fifo.write(&block, 0);
             assert!(
                 matches!(written.stopped, Some(Stop::Drop(Loss::FifoFull))),

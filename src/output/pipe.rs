@@ -1,7 +1,7 @@
 //! The writing end of a pipe: whole records or none, and never a wait for its reader.
 //!
 //! Up to `PIPE_BUF` octets are written whole or not at all; a longer record is written only if there is
-//! surely room.
+//! surely room, for which the pipe is made larger if need be.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -104,10 +104,14 @@ impl Pipe {
 }
 
 /// Whether so many octets fit for certain. A pipe holds pages, and two neighbours hold more than one page
-/// together, so that it uses at most twice the pages that its octets need, and one.
+/// together, so that it uses at most twice the pages that its octets need, and one. Where it has less than the
+/// octets need it is made larger.
 fn has_room(pipe: &OwnedFd, octets: usize) -> bool {
-    let capacity = fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok();
-    let capacity = capacity.and_then(|size| usize::try_from(size).ok());
+    let pages = octets.div_ceil(ATOMIC);
+    let capacity = match capacity(pipe, FcntlArg::F_GETPIPE_SZ) {
+        Some(capacity) if capacity / ATOMIC < pages => larger(pipe, octets),
+        capacity => capacity,
+    };
     let (Some(capacity), Some(unread)) = (capacity, crate::sys::unread_octets(pipe.as_fd())) else {
         return false;
     };
@@ -115,5 +119,17 @@ fn has_room(pipe: &OwnedFd, octets: usize) -> bool {
         0 => 0,
         unread => 2 * unread.div_ceil(ATOMIC) + 1,
     };
-    octets.div_ceil(ATOMIC) + used <= capacity / ATOMIC
+    pages + used <= capacity / ATOMIC
+}
+
+/// The capacity of a pipe that is made larger: room for two such records, within the 1 MiB that pipe(7) allows
+/// everybody.
+fn larger(pipe: &OwnedFd, octets: usize) -> Option<usize> {
+    let wanted = octets.checked_mul(2)?.checked_next_power_of_two()?;
+    capacity(pipe, FcntlArg::F_SETPIPE_SZ(wanted.try_into().ok()?))
+}
+
+/// The capacity of a pipe, as this call answers it.
+fn capacity(pipe: &OwnedFd, call: FcntlArg<'_>) -> Option<usize> {
+    usize::try_from(fcntl(pipe, call).ok()?).ok()
 }

@@ -61,7 +61,7 @@ pub enum Class {
 }
 
 /// What the whole daemon agrees on besides the rules; swapped together with them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Our own name, as lines show it.
     pub hostname: Vec<u8>,
@@ -75,6 +75,22 @@ pub struct Policy {
     pub domains: Vec<String>,
     /// What a program block takes for the program of a kernel's message.
     pub kernel_program: KernelProgram,
+    /// The longest message that is kept whole, in octets (`max_message_size`).
+    pub max_message: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            hostname: Vec::new(),
+            hostname_from_message: false,
+            keep_kern: false,
+            always_received: false,
+            domains: Vec::new(),
+            kernel_program: KernelProgram::default(),
+            max_message: Self::MAX_MESSAGE,
+        }
+    }
 }
 
 /// The program of a kernel's message, as program blocks see it.
@@ -221,6 +237,9 @@ impl RoutingTable {
 }
 
 impl Policy {
+    /// The longest message that is kept whole unless the configuration says, in octets.
+    pub const MAX_MESSAGE: usize = 8192;
+
     /// The PRI of a message as the rules shall see it: `kern` is the kernel's alone, unless `-k`.
     pub fn admitted(&self, pri: Pri, from_kernel: bool) -> Pri {
         if from_kernel || self.keep_kern || pri.facility() != Facility::Kern {

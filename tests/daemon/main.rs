@@ -21,6 +21,7 @@ mod kernel;
 mod lifecycle;
 mod marks;
 mod memory;
+mod message_size;
 mod order;
 mod privileged;
 mod real_input;

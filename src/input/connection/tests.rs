@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::budget::Budget;
+use crate::input::MAX_MESSAGE;
 use crate::input::acl::AccessList;
 use crate::input::peer::PeerNames;
 use crate::route::RoutingTable;
