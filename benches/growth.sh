@@ -28,6 +28,8 @@ if [ -z "${IN_NAMESPACE:-}" ]; then
 fi
 
 ip link set lo up
+# For 10,000 connections and the rest, of the daemon and of the sender.
+ulimit -n 20000
 # As systemd sets it at boot; a new namespace begins with 10.
 echo 512 >/proc/sys/net/unix/max_dgram_qlen
 
@@ -40,9 +42,10 @@ declare -A steps=(
     [rules]='1 13 100 1000'
     [length-unix]='100 1024 8192 65536'
     [length-tcp]='100 1024 8192 65536'
+    [connections]='1 10 100 1000 10000'
     [idle]='1 10 100 1000'
 )
-all=(files-unix files-tcp files-paced copies rules length-unix length-tcp idle)
+all=(files-unix files-tcp files-paced copies rules length-unix length-tcp connections idle)
 rounds=3 seconds=0.5 record=
 chosen=()
 while [ $# -gt 0 ]; do
@@ -91,11 +94,23 @@ configuration() { # SERIES STEP
             printf '!*\n*.*\t-%s/all\n' "$logs"
             ;;
         length-*) printf 'max_message_size 64k\n*.*\t-%s/all\n' "$logs" ;;
+        connections) printf '*.*\t-%s/all\n' "$logs" ;;
         flood) printf 'compress none\n*.*\t-%s/all;rotate=64M:1\n' "$logs" ;;
     esac
 }
 
 start() { # SERIES STEP
+    local _
+    if [[ $1 = *-sink ]]; then
+        "$LOAD_BIN" sink tcp 127.0.0.1:$port "$logs/all" >"$run/said" 2>&1 </dev/null &
+        daemon_pid=$!
+        for _ in {1..1000}; do
+            [ ! -e "$logs/all" ] || ! (: >/dev/tcp/127.0.0.1/$port) 2>/dev/null || return 0
+            sleep 0.01
+        done
+        echo "the sink does not start: $(tail -n 12 "$run/said")" >&2
+        return 1
+    fi
     configuration "$@" >"$run/conf"
     "$SYSLOGD_BIN" -F -K -n -H -f "$run/conf" -p "$run/socket" -P "$run/pid" >"$run/said" 2>&1 </dev/null &
     daemon_pid=$!
@@ -117,12 +132,13 @@ measure() { # SERIES STEP
     mkdir "$logs"
     if start "$@"; then
         case $1 in
-            *-tcp) via=tcp ;;
+            *-tcp | connections*) via=tcp ;;
         esac
         case $1 in
             files-paced) options=(--rate 20000 --count 40000 --seconds 20 --programs "$2") ;;
             files-*) options=(--seconds "$seconds" --programs "$2") ;;
             length-*) options=(--seconds "$seconds" --length "$2") ;;
+            connections*) options=(--seconds "$seconds" --connections "$2" --burst 20) ;;
             *) options=(--seconds "$seconds") ;;
         esac
         if [ "$1" = idle ]; then
@@ -131,7 +147,10 @@ measure() { # SERIES STEP
             echo "$1,$2,$(field VmRSS),$(field RssAnon),$(field Threads),,," | tee -a "$work/results.csv" >&2
         else
             local to=$run/socket
-            [ $via = unix ] || to=127.0.0.1:$port options+=(--connections 4)
+            if [ $via = tcp ]; then
+                to=127.0.0.1:$port
+                [[ $1 = connections* ]] || options+=(--connections 4)
+            fi
             # The sender keeps to the last processor, the daemon may use all.
             row=$(timeout 60 taskset -c $(($(nproc) - 1)) "$LOAD_BIN" drive $via "$to" \
                 --pid "$daemon_pid" --files "$logs" "${options[@]}") || true
@@ -179,6 +198,8 @@ for ((round = 1; round <= rounds; round++)); do
         fi
         for step in ${steps[$series]}; do
             measure "$series" "$step"
+            # The kernel's share of what grows.
+            [ "$series" != connections ] || measure connections-sink "$step"
         done
     done
 done
@@ -197,6 +218,8 @@ TITLES = {
     "rules": "rules, one of which takes it; unix",
     "length-unix": "octets; unix",
     "length-tcp": "octets; TCP, 4 connections",
+    "connections": "connections, twenty messages of each at a time",
+    "connections-sink": "the same, the sink",
     "idle": "files, idle",
 }
 runs = {}

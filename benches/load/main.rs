@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! load drive TRANSPORT TARGET --pid PID --files DIR [--count N] [--seconds S] [--rate R] [--connections K]
-//!                              [--programs P] [--length L]
+//!                              [--burst B] [--programs P] [--length L]
 //! load sink TRANSPORT ADDRESS FILE
 //! ```
 //!
@@ -76,6 +76,9 @@ struct Order {
     /// Connections, or sockets.
     #[arg(long, default_value_t = 1)]
     connections: usize,
+    /// Messages for each write to a connection; as many as fit if not given.
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    burst: usize,
     #[command(flatten)]
     shape: messages::Shape,
 }

@@ -2,14 +2,17 @@
 
 use std::array;
 use std::io::{self, IoSlice, Write as _};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, sendmmsg, sendmsg};
+use nix::sys::socket::{
+    self, AddressFamily, ControlMessage, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn,
+    bind, sendmmsg, sendmsg, socket,
+};
 
 use super::messages::Messages;
 use super::{Order, Transport};
@@ -23,6 +26,9 @@ const WRITE: usize = 64 << 10;
 /// Octets of one trip through the stack at most: what a datagram can carry.
 const DATAGRAM: usize = 65_507;
 
+/// Connections from one address.
+const FROM_ONE: usize = 500;
+
 /// How often a sender that keeps a rate wakes up each second.
 const WAKES: f64 = 2000.0;
 
@@ -30,7 +36,7 @@ const WAKES: f64 = 2000.0;
 pub(crate) enum Sender {
     Unix(Vec<UnixDatagram>),
     Udp(Vec<UdpSocket>),
-    Streams(Vec<TcpStream>, Transport),
+    Streams(Vec<TcpStream>, Transport, usize),
 }
 
 impl Sender {
@@ -56,9 +62,10 @@ impl Sender {
                 .collect::<io::Result<_>>()?,
             ),
             Transport::Tcp | Transport::TcpCounted => Self::Streams(
-                all.map(|_| TcpStream::connect(target))
+                all.map(|index| connect(target, index))
                     .collect::<io::Result<_>>()?,
                 order.transport,
+                order.burst,
             ),
         })
     }
@@ -92,7 +99,8 @@ impl Sender {
                     let socket = sockets[turn % sockets.len()].as_raw_fd();
                     udp(socket, messages, most)?;
                 }
-                Self::Streams(streams, transport) => {
+                Self::Streams(streams, transport, burst) => {
+                    let most = most.min(*burst);
                     let room = if streams.len() > 64 { WRITE / 4 } else { WRITE };
                     let index = turn % streams.len();
                     stream(&mut streams[index], *transport, messages, most, room)?;
@@ -101,6 +109,23 @@ impl Sender {
             turn += 1;
         }
     }
+}
+
+/// Connects to an address and port from our address number `index` / [`FROM_ONE`], if it is on the loopback interface:
+/// of one address a daemon may take only so many connections.
+fn connect(target: &str, index: usize) -> io::Result<TcpStream> {
+    let target: SocketAddrV4 = target.parse().map_err(io::Error::other)?;
+    if !target.ip().is_loopback() || index < FROM_ONE {
+        return TcpStream::connect(target);
+    }
+    let number = u32::try_from(index / FROM_ONE).map_err(io::Error::other)?;
+    let own = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + number);
+    let kind = SockType::Stream;
+    let socket = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    let own = SockaddrIn::from(SocketAddrV4::new(own, 0));
+    bind(socket.as_raw_fd(), &own)?;
+    socket::connect(socket.as_raw_fd(), &SockaddrIn::from(target))?;
+    Ok(socket.into())
 }
 
 /// Waits until the next message is due.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -67,12 +68,17 @@ impl Bell {
         }
     }
 
-    /// Sleeps until `source` is readable or somebody rings.
-    pub(super) fn wait(&self, source: BorrowedFd<'_>) {
+    /// Sleeps until `source` is readable or somebody rings, or for so long at most, if a limit is given: in whole
+    /// milliseconds, at least one.
+    pub(super) fn wait(&self, source: BorrowedFd<'_>, limit: Option<Duration>) {
+        let limit = limit.map_or(PollTimeout::NONE, |limit| {
+            let millis = u16::try_from(limit.as_millis()).unwrap_or(u16::MAX);
+            PollTimeout::from(millis.max(1))
+        });
         let interest = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = [interest(source), interest(self.event.as_fd())];
         // EINTR and the like: the caller looks at its source in any case.
-        _ = poll(&mut fds, PollTimeout::NONE);
+        _ = poll(&mut fds, limit);
         if fds[1].any() == Some(true) {
             _ = self.event.read();
         }
