@@ -45,20 +45,24 @@ impl Relay {
 
     /// Reads what was sent to it, in lines, until one holds `last`.
     pub(super) fn read_until(&self, last: &str) -> Vec<String> {
-        let mut stream = self.accept();
-        let mut octets = Vec::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let count = stream.read(&mut buffer).expect("it sends");
-            octets.extend_from_slice(&buffer[..count]);
-            let tail = octets.len().saturating_sub(count + last.len());
-            if count == 0 || String::from_utf8_lossy(&octets[tail..]).contains(last) {
-                break;
-            }
-        }
-        let text = String::from_utf8(octets).expect("text");
-        text.lines().map(str::to_owned).collect()
+        read_on(&mut self.accept(), last)
     }
+}
+
+/// Reads lines until one holds `last`.
+pub(super) fn read_on(stream: &mut TcpStream, last: &str) -> Vec<String> {
+    let mut octets = Vec::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = stream.read(&mut buffer).expect("it sends");
+        octets.extend_from_slice(&buffer[..count]);
+        let tail = octets.len().saturating_sub(count + last.len());
+        if count == 0 || String::from_utf8_lossy(&octets[tail..]).contains(last) {
+            break;
+        }
+    }
+    let text = String::from_utf8(octets).expect("text");
+    text.lines().map(str::to_owned).collect()
 }
 
 fn count(value: &Value) -> u64 {
