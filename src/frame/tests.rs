@@ -67,6 +67,27 @@ fn texts(stream: &[u8]) -> (Vec<String>, Option<FrameError>) {
 }
 
 #[test]
+fn another_limit_holds_for_the_frame_that_is_unfinished() {
+    for (unfinished, rest, lower) in [
+        ("<13>a text", " of 18\n", "<13>a te"),
+        ("16 <13>a text", " of 18", "<13>a te"),
+    ] {
+        for (limit, want) in [(8, lower), (64, "<13>a text of 18")] {
+            let mut framer = Framer::new(12);
+            assert_eq!(framer.next(unfinished[..8].as_bytes()), Step::More);
+            framer.set_limit(limit);
+            let whole = [unfinished, rest].concat();
+            let found = match framer.next(whole.as_bytes()) {
+                Step::Frame { octets, .. } => octets,
+                Step::Oversize { head, .. } => head,
+                other => panic!("{whole}: {other:?}"),
+            };
+            assert_eq!(&whole[found], want, "{limit}");
+        }
+    }
+}
+
+#[test]
 fn a_run_of_empty_lines_ends_at_one_that_is_over_the_limit() {
     for (returns, want) in [(3, 5), (4, 6), (5, 1)] {
         let stream = format!("\n{}\0\r\r", "\r".repeat(returns));
