@@ -195,6 +195,55 @@ fn f1_nothing_of_the_spool_is_missing_after_a_kill() {
 }
 
 #[test]
+fn f2_a_file_that_cannot_be_written_from_one_stop_to_the_next_gets_all_in_the_end() {
+    let setup = Setup::new("memory 8M\nspool {dir}/spool 64M\nuser.*\t{dir}/out/log\n");
+    let daemon = setup.start();
+    let sent = 300;
+    send(&daemon, "a", 0..sent);
+    wait_until_enqueued(&daemon, "out/log", sent);
+    let mut setup = daemon.stop();
+    // Each has the first of them in its hands when it ends.
+    for _ in 0..2 {
+        let daemon = setup.start();
+        daemon.stderr().wait_for("300 messages for");
+        daemon.stderr().wait_for("300 messages held");
+        setup = daemon.stop();
+    }
+    fs::create_dir(setup.path("out")).expect("ours");
+    let daemon = setup.start();
+    daemon.unix("<13>app: a newer one");
+    daemon.file("out/log").wait_for("app: a newer one");
+    let lines = lines_of(&daemon.setup().path("out/log"));
+    assert_eq!(Verdict::of(&lines, &[("a", sent)]), Verdict::default());
+    daemon.finish();
+}
+
+#[test]
+fn f2_a_kill_between_a_segment_and_its_header_leaves_nothing_to_tidy_up() {
+    let absent = Absent::new();
+    let daemon = Daemon::start(&format!("{FORWARD}{}\n", absent.port()));
+    daemon.unix("<13>app: for later");
+    wait_until_enqueued(&daemon, "127.0.0.1", 1);
+    let setup = daemon.stop();
+    let first = segments(&setup.path("spool"));
+    let place = first[0].parent().expect("its directory");
+    let begun = place.join("00000009ffffffff.seg");
+    fs::write(&begun, "").expect("ours");
+    let relay = absent.comes_back();
+    let daemon = setup.start();
+    relay.read_until("app: for later");
+    wait_for("the segments to go", || {
+        segments(&daemon.setup().path("spool")).is_empty()
+    });
+    let said = daemon.stderr().all();
+    assert!(
+        !said.iter().any(|line| line.contains("unreadable")),
+        "{said:#?}"
+    );
+    daemon.finish();
+}
+
+#[test]
 fn f31_an_upgrade_keeps_the_order_of_what_is_in_the_spool_and_in_memory() {
     let relay = Relay::new();
     let daemon = Daemon::start(&format!("{FORWARD}{}\n", relay.port()));
@@ -353,10 +402,19 @@ fn what_is_for_an_output_that_no_rule_names_stays_and_is_told() {
     setup.configure("spool {dir}/spool\nuser.*\t{dir}/log\n");
     let daemon = setup.start();
     let line = daemon.stderr().wait_for("no rule names it any more");
+    let output = format!("@@127.0.0.1:{}", absent.port());
+    assert!(line.contains("1 message ("), "{line}");
     assert!(
-        line.contains(&format!("127.0.0.1:{}", absent.port())),
+        line.contains(&format!("for {output} stay there since ")),
         "{line}"
     );
+    // The check says the same, of a spool that is in use, and touches nothing.
+    let checked = daemon.setup().command().arg("--check").output();
+    let checked = checked.expect("it can be started");
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success(), "{said}");
+    assert!(said.contains("no rule names it any more"), "{said}");
+    assert!(said.contains("no errors, 1 warning"), "{said}");
     let setup = daemon.stop();
     setup.configure(&format!("{FORWARD}{}\n", absent.port()));
     let relay = absent.comes_back();
