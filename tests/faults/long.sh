@@ -12,7 +12,8 @@
 #     tests/faults/long.sh nospace-walk      ENOSPC from the n-th call on, n = 1, 2, ...: a log, its compression, the spool (F6)
 #     tests/faults/long.sh replay [SEED]     every state of the disk that a cut may leave, by a model: replay.py (F5)
 #     tests/faults/long.sh soak [SECONDS]    mixed inputs, rotation, SIGHUPs, a remote that comes and goes; 3600 unless named
-#     tests/faults/long.sh memory            the most that is resident while outputs stand still and all inputs flood (F25)
+#     tests/faults/long.sh memory [OUTPUT]   the most that is resident while outputs stand still and all inputs flood (F25);
+#                                            with a part of their name (see its table) only those
 #     tests/faults/long.sh cgroup            floods in a memory cgroup of 96 MiB: nobody is killed, all is counted (F25); root
 #     tests/faults/long.sh fork              50 programs that log beside a flood, and beside a new process for each message (F27)
 #     tests/faults/long.sh upgrade [N]       N upgrades under load, 100 unless named (F31)
@@ -625,7 +626,7 @@ def flood(kind, target, octets, counted, ending):
             return
 
 
-def memory(work):
+def memory(work, only):
     """The most that is resident while one output stands still, or all of them, and every input floods."""
     deaf = socket.create_server(("127.0.0.1", 0))
     absent = free_port(socket.SOCK_STREAM)
@@ -644,7 +645,7 @@ def memory(work):
                                "@@127.0.0.1:%d" % absent], ["prlimit", "--fsize=1048576"])
     most = 0
     print("%-22s %6s %10s %10s %10s %10s" % ("stopped", "octets", "received", "queued", "dropped", "peak KiB"))
-    for name, (actions, wrapper) in outputs.items():
+    for name, (actions, wrapper) in ((name, output) for name, output in outputs.items() if only in name):
         for octets in [80, 8000, 64000]:
             fresh(home)
             os.mkfifo(fifo)
@@ -673,6 +674,12 @@ def memory(work):
 
             # Those who never finish a frame count, too.
             tcp = ("127.0.0.1", ports[socket.SOCK_STREAM])
+
+            def listens():
+                with socket.socket() as one:
+                    return one.connect_ex(tcp) == 0
+
+            daemon.until(listens)
             halves = [socket.create_connection(tcp) for _ in range(300)]
             for half in halves:
                 # The oldest may have been closed for the others.
@@ -712,7 +719,7 @@ def memory(work):
 
 
 verb, work, *rest = sys.argv[1:]
-{"kill-walk": kill_walk, "append-walk": append_walk, "memory": memory,
+{"kill-walk": kill_walk, "append-walk": append_walk, "memory": lambda work: memory(work, "".join(rest)),
  "power-cut": lambda work: power_cut(work, int(rest[0]), int(rest[1]), rest[2] == "traced"),
  "soak": lambda work: soak(work, int(rest[0]))}[verb](work)
 PYTHON
@@ -791,7 +798,7 @@ section_soak() {
 
 section_memory() {
     needs python3 strace prlimit
-    with_kit memory
+    with_kit memory "$@"
 }
 
 restart() {
