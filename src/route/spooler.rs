@@ -225,9 +225,9 @@ mod tests {
         }
         drop(state);
         spooler.bell().rung.notify_one();
-        let heard: Vec<usize> = hears.iter().take(7).collect();
-        let of = |name| heard.iter().filter(|heard| **heard == name).count();
-        assert_eq!(heard[..4], [0, 1, 2, 0]);
+        let order: Vec<usize> = hears.iter().take(7).collect();
+        let of = |name| order.iter().filter(|one| **one == name).count();
+        assert_eq!(order[..4], [0, 1, 2, 0]);
         assert_eq!((of(0), of(1), of(2)), (4, 2, 1));
     }
 
