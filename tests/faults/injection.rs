@@ -66,3 +66,25 @@ impl Drop for Injection {
         _ = self.strace.wait();
     }
 }
+
+/// Whether a thread of the daemon is in this system call on the file `name` (`proc_pid_syscall(5)`).
+pub(crate) fn is_within(daemon: &Daemon, call: libc::c_long, name: &str) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", daemon.pid()));
+    let Ok(path) = daemon.setup().path(name).canonicalize() else {
+        return false;
+    };
+    let tasks = fs::read_dir(process.join("task")).expect("it runs");
+    tasks.flatten().any(|task| {
+        // One that has just ended is in none.
+        let said = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+        let mut words = said.split(' ');
+        let is_called = words.next() == Some(&call.to_string());
+        let first = words.next().and_then(|word| word.strip_prefix("0x"));
+        let first = first.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        is_called
+            && first.is_some_and(|descriptor| {
+                let link = process.join("fd").join(descriptor.to_string());
+                fs::read_link(link).is_ok_and(|open| open == path)
+            })
+    })
+}

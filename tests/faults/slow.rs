@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::disk::{SMALL, long, prove_exact, send, send_too_much, unmount};
-use super::injection::Injection;
+use super::injection::{Injection, is_within};
 use super::sequence::{Verdict, lines_of, message};
 use crate::support::{Daemon, Setup, is_inside, output_of, skip, wait_for};
 
@@ -15,28 +15,27 @@ const HELD: &str = "60000000";
 
 #[test]
 fn f11_a_sync_that_takes_its_time_holds_up_its_own_file_alone() {
-    holds_up_its_own_file_alone("fdatasync");
+    holds_up_its_own_file_alone("fdatasync", libc::SYS_fdatasync);
 }
 
 #[test]
 fn f11_a_write_that_takes_its_time_holds_up_its_own_file_alone() {
-    holds_up_its_own_file_alone("write");
+    holds_up_its_own_file_alone("write", libc::SYS_write);
 }
 
 #[track_caller]
-fn holds_up_its_own_file_alone(call: &str) {
+fn holds_up_its_own_file_alone(call: &str, number: libc::c_long) {
     let daemon =
         Daemon::start("user.*\t{dir}/slow;sync=durable\nuser.*\t{dir}/quick;sync=durable\n");
     let fault = format!("{call}:delay_enter={HELD}");
     let Some(injection) = Injection::attach(&daemon, "slow", &fault) else {
         return daemon.finish();
     };
-    let queued = |name: &str| daemon.counters().output(name)["queued"].as_u64();
     let mut sent = 0;
     wait_for("the call to begin", || {
         send(&daemon, "a", sent, sent + 10);
         sent += 10;
-        queued("/slow") > Some(0)
+        is_within(&daemon, number, "slow")
     });
     send(&daemon, "a", sent, sent + 500);
     sent += 500;

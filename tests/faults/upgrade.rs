@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::disk::send;
-use super::injection::Injection;
+use super::injection::{Injection, is_within};
 use super::load::Load;
 use super::restart::all_is_there;
 use super::sequence::{Verdict, message};
@@ -55,13 +55,11 @@ fn what_comes_while_a_sync_holds_up_its_file_is_handed_over() {
     };
     // The queue is empty when the sync begins, and what comes then waits for it.
     send(&daemon, "a", 0, 1);
-    daemon.file("log").wait_for(" n=0 ");
-    let mut sent = 1;
     wait_for("the sync to begin", || {
-        send(&daemon, "a", sent, sent + 10);
-        sent += 10;
-        daemon.counters().output("/log")["queued"].as_u64() > Some(5)
+        is_within(&daemon, libc::SYS_fdatasync, "log")
     });
+    let sent = 100;
+    send(&daemon, "a", 1, sent);
     upgrade_well(&daemon);
     drop(injection);
     daemon.file("log").wait_for(&format!(" n={} ", sent - 1));
