@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::pipe::{Obstacle, Pipe};
-use super::{Stop, Written};
+use super::{Stop, Trouble, Written};
 use crate::block::Block;
 use crate::counters::Loss;
 
@@ -125,11 +125,11 @@ impl Command {
     fn pause(&mut self, sentence: String) -> Stop {
         let after = self.next_pause;
         self.next_pause = (after * 2).min(PAUSES.1);
-        Stop::Retry {
+        Stop::Retry(Trouble {
             after,
             loss: Loss::Io,
             sentence,
-        }
+        })
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(20);
         // A record may find room in the pipe of one that has not begun to end.
         while pauses.len() < 3 && Instant::now() < deadline {
-            if let Some(Stop::Retry { after, .. }) = command.write(&one, 0).stopped {
+            if let Some(Stop::Retry(Trouble { after, .. })) = command.write(&one, 0).stopped {
                 pauses.push(after.as_secs());
             }
         }
@@ -264,7 +264,7 @@ mod tests {
         while command.deaf.is_none() && Instant::now() < deadline {
             _ = command.write(&one, 0);
         }
-        let Some(Stop::Retry { sentence, .. }) = command.write(&one, 0).stopped else {
+        let Some(Stop::Retry(Trouble { sentence, .. })) = command.write(&one, 0).stopped else {
             panic!("it still runs");
         };
         assert!(sentence.ends_with("runs and reads nothing"), "{sentence}");

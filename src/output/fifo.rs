@@ -13,7 +13,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use super::pipe::{Obstacle, Pipe};
 use super::place::{Place, Refusal, kind, kind_name};
-use super::{Stop, Written};
+use super::{Stop, Trouble, Written};
 use crate::block::Block;
 use crate::counters::Loss;
 
@@ -78,11 +78,11 @@ impl Fifo {
 }
 
 fn retry(sentence: String) -> Stop {
-    Stop::Retry {
+    Stop::Retry(Trouble {
         after: RETRY,
         loss: Loss::Io,
         sentence,
-    }
+    })
 }
 
 fn open(path: &std::path::Path) -> Result<OwnedFd, Refusal> {
@@ -164,9 +164,9 @@ mod tests {
             ("regular", "it is a regular file"),
         ] {
             let written = Fifo::new(dir.path().join(name)).write(&block(&[line(5)]), 0);
-            let Some(Stop::Retry {
+            let Some(Stop::Retry(Trouble {
                 sentence, after, ..
-            }) = written.stopped
+            })) = written.stopped
             else {
                 panic!("{name}: {:?}", written.stopped);
             };

@@ -32,7 +32,7 @@ use super::place::{Place, Refusal};
 use super::rotate::Series;
 use super::schedule::Schedule;
 use super::space::Space;
-use super::{Stop, Written};
+use super::{Stop, Trouble, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
@@ -483,11 +483,11 @@ fn sync_data(file: &Descriptor) -> io::Result<()> {
 }
 
 fn later(sentence: String, loss: Loss) -> Stop {
-    Stop::Retry {
+    Stop::Retry(Trouble {
         after: RETRY,
         loss,
         sentence,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -56,18 +56,22 @@ pub struct Written {
 #[derive(Debug)]
 pub enum Stop {
     /// Not now: offer the same record again after a while.
-    Retry {
-        /// How long to wait.
-        after: Duration,
-        /// What the record counts as if it must be given up.
-        loss: Loss,
-        /// What the operator reads: where and what, lower case, no full stop.
-        sentence: String,
-    },
+    Retry(Trouble),
     /// This record is lost; go on with the next.
     Drop(Loss),
     /// What was written since the last sync may be lost: write it again, then the rest.
     Unsynced(io::Error),
+}
+
+/// Why a sink cannot write at present.
+#[derive(Debug)]
+pub struct Trouble {
+    /// How long to wait before the next try.
+    pub after: Duration,
+    /// What a record counts as if it must be given up.
+    pub loss: Loss,
+    /// What the operator reads: where and what, lower case, no full stop.
+    pub sentence: String,
 }
 
 /// What all outputs of a daemon share.

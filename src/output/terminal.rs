@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use super::place::{Refusal, kind, kind_name};
-use super::{Stop, Written};
+use super::{Stop, Trouble, Written};
 use crate::block::Block;
 use crate::counters::Loss;
 
@@ -103,11 +103,11 @@ impl Terminal {
     }
 
     fn later(&self, why: &Refusal) -> Stop {
-        Stop::Retry {
+        Stop::Retry(Trouble {
             after: RETRY,
             loss: Loss::Io,
             sentence: format!("cannot write terminal {}: {why}", self.path.display()),
-        }
+        })
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
         for name in ["absent", "file"] {
             let written = Terminal::new(dir.path().join(name)).write(&block(&["x\n"]), 0);
             assert!(
-                matches!(written.stopped, Some(Stop::Retry { .. })),
+                matches!(written.stopped, Some(Stop::Retry(Trouble { .. }))),
                 "{name}: {written:?}"
             );
         }

@@ -10,52 +10,34 @@
 //! While it waits it obeys every order that is no message, and producers shed what does not fit. Its
 //! I/O errors never leave it. The limit: a write(2) that hangs in the kernel hangs this output alone.
 
+mod due;
+mod own;
 mod rewrite;
+mod trouble;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use self::due::SETTLE_AFTER;
 use super::repeat::{Folded, Folding, Repeats, Style};
 use super::retained::Retained;
-use super::{Sink, Stop, Written, gap};
+use super::{Sink, Stop, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
 use crate::format::Layout;
-use crate::report::counted;
-use crate::route::inbox::{Change, Next, Order, Orders, Pause};
+use crate::route::inbox::{Change, Next, Order, Orders};
 
 /// An output that no rule names any longer may try for so long to write what it holds.
 const DRAIN: Duration = Duration::from_secs(30);
-
-/// Towards the end it is tried more often.
-const LAST_RETRIES: Duration = Duration::from_millis(500);
 
 /// At a hand-over to another process, a remote may take so long to acknowledge what it was sent; after
 /// that it is sent again.
 const HAND_OVER_WITHIN: Duration = Duration::from_millis(300);
 
-/// `sync=second`: how long a record may stay off the disk.
-const SYNC_WITHIN: Duration = Duration::from_secs(1);
-
-/// `sync=durable`: how long the first record waits for others, so that one sync is for all of them.
-const GROUP_WITHIN: Duration = Duration::from_millis(5);
-
-/// `sync=durable`: so many octets wait for no others.
-const GROUP_OCTETS: usize = 256 * 1024;
-
 /// What the disk may not have yet takes the whole memory budget divided by this, beside the queue.
 const RETAINED: usize = 64;
-
-/// How long a remote may take to acknowledge before a quiet forward looks again.
-const SETTLE_AFTER: Duration = Duration::from_secs(1);
-
-/// The lines that tell of gaps come no more often.
-const GAP_PAUSE: Duration = Duration::from_secs(1);
-
-/// A line that told of a gap was not taken: it is tried with records after this long.
-const GAP_RETRY: Duration = Duration::from_millis(100);
 
 /// Orders for each turn, so that other outputs have theirs.
 const TURN: usize = 4;
@@ -229,87 +211,6 @@ impl Worker {
         }
     }
 
-    /// When it has to wake up although nothing came.
-    fn alarm(&self) -> Option<Instant> {
-        let repeats = self.repeats.as_ref().and_then(Repeats::due);
-        let gap = self.gap_due();
-        let look = self.sink.look_at();
-        let losses = self.losses_due();
-        let all = [self.sync_due(), repeats, gap, losses, self.settle_at, look];
-        all.into_iter().flatten().min()
-    }
-
-    /// When the disk must have what was written.
-    fn sync_due(&self) -> Option<Instant> {
-        let within = match self.sync {
-            Sync::Durable => GROUP_WITHIN,
-            Sync::Second | Sync::None => SYNC_WITHIN,
-        };
-        self.unsynced_since.map(|since| since + within)
-    }
-
-    /// When the readers are to be told of a gap although no record comes.
-    fn gap_due(&self) -> Option<Instant> {
-        let is_untold = self.orders.has_gap() && self.complaint.is_none() && self.can_tell_gaps();
-        let from = is_untold.then_some(self.gap_from?)?;
-        Some(from + GAP_PAUSE)
-    }
-
-    /// When to say that nothing is lost any more.
-    fn losses_due(&self) -> Option<Instant> {
-        let is_well = self.complaint.is_none() && !self.sink.is_shedding();
-        is_well.then(|| self.orders.losses_over_at()).flatten()
-    }
-
-    fn can_tell_gaps(&self) -> bool {
-        self.sink.tells_gaps() && !self.sink.is_shedding()
-    }
-
-    fn on_time(&mut self) {
-        let now = Instant::now();
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if due(self.repeats.as_ref().and_then(Repeats::due)) {
-            self.tell_repeats();
-        }
-        if due(self.gap_due()) {
-            self.tell_gap(true);
-        }
-        if due(self.losses_due()) {
-            self.orders.recovered();
-        }
-        let is_enough = self.sync == Sync::Durable
-            && self.unsynced_since.is_some()
-            && (self.retained.is_filling() || self.retained.octets() >= GROUP_OCTETS);
-        if is_enough || due(self.sync_due()) {
-            self.sync_now();
-        }
-        if due(self.sink.look_at()) {
-            self.sink.on_time();
-        }
-        if due(self.settle_at) {
-            self.settle_at = None;
-            let after = match self.sink.settle() {
-                Some(Stop::Retry {
-                    after,
-                    sentence,
-                    loss,
-                }) => {
-                    self.complain(&sentence, after, loss);
-                    after
-                }
-                Some(Stop::Drop(_) | Stop::Unsynced(_)) | None => SETTLE_AFTER,
-            };
-            self.settle_after(after);
-        }
-    }
-
-    /// Looks again later whether all that was sent has arrived.
-    fn settle_after(&mut self, pause: Duration) {
-        if self.settle_at.is_none() && self.sink.unsettled() > 0 {
-            self.settle_at = Some(Instant::now() + pause);
-        }
-    }
-
     /// Does what is asked between two messages; the count of repeats comes first.
     fn obey(&mut self, change: Change) {
         match change {
@@ -414,18 +315,14 @@ impl Worker {
                     kept = next;
                     self.write_again(&error);
                 }
-                Some(Stop::Retry {
-                    after,
-                    sentence,
-                    loss,
-                }) => {
-                    self.complain(&sentence, after, loss);
+                Some(Stop::Retry(trouble)) => {
+                    self.complain(&trouble);
                     if self.sync_due().is_some_and(|due| due <= Instant::now()) {
                         self.retain(block, kept..next);
                         kept = next;
                         self.sync_now();
                     }
-                    self.wait(after);
+                    self.wait(trouble.after);
                 }
             }
         }
@@ -446,142 +343,6 @@ impl Worker {
         if self.sync != Sync::None && self.unsynced_since.is_none() && self.sink.has_disk() {
             self.unsynced_since = Some(Instant::now());
         }
-    }
-
-    /// Whether the deadline has passed, so that nothing is written any more.
-    fn is_over(&mut self) -> bool {
-        let deadline = self.orders.stop_by().into_iter().chain(self.ending).min();
-        deadline.is_some_and(|by| by <= Instant::now())
-    }
-
-    /// Waits before the next try; returns at once when asked to open again, and when the end begins.
-    fn wait(&mut self, after: Duration) {
-        let mut after = after;
-        if self.ending.is_some() || self.orders.stop_by().is_some() {
-            after = after.min(LAST_RETRIES);
-        }
-        let until = Instant::now() + after;
-        match self.orders.pause_unless_ordered(until) {
-            Pause::Over => {}
-            Pause::Ordered(change) => self.carry_out(change),
-            Pause::Ending => {
-                let now = Instant::now();
-                let by = self.orders.stop_by().unwrap_or(now + DRAIN);
-                let last = now.checked_add(self.sink.last_patience());
-                self.ending = Some(last.map_or(by, |last| last.min(by)));
-            }
-        }
-    }
-
-    fn complain(&mut self, sentence: &str, after: Duration, loss: Loss) {
-        self.orders.set_trouble(Some(loss));
-        if self.complaint.as_deref() != Some(sentence) {
-            let held = counted(self.orders.counters().queued(), "message");
-            let next = wait_of(after);
-            tracing::warn!("{sentence}; {held} held, next try in {next}");
-            self.complaint = Some(sentence.to_owned());
-        }
-    }
-
-    fn settle_complaint(&mut self) {
-        if self.complaint.take().is_some() {
-            self.orders.set_trouble(None);
-            tracing::info!("writing to {} again", self.name);
-        }
-    }
-
-    /// Writes how often the last message came again; what cannot be written now is told later.
-    fn tell_repeats(&mut self) {
-        let now = Instant::now();
-        let Some((block, count)) = self.repeats.as_mut().and_then(|repeats| repeats.flush(now))
-        else {
-            return;
-        };
-        let (was_written, stopped) = self.write_own(block, count);
-        let dropped = match stopped {
-            Some(Stop::Drop(why)) if !was_written => Some(why),
-            Some(_) | None => None,
-        };
-        match (dropped, &mut self.repeats) {
-            (Some(why), _) => self.orders.lose(count, why),
-            (None, Some(repeats)) if !was_written => repeats.put_back(count),
-            (None, _) => {}
-        }
-    }
-
-    /// Tells it for the last time: now, or behind what is kept for another process.
-    fn tell_last_repeats(&mut self) {
-        if !self.orders.has_kept() {
-            self.tell_repeats();
-        }
-        let Some(repeats) = &mut self.repeats else {
-            return;
-        };
-        if self.orders.is_suspending() {
-            if let Some((block, _)) = repeats.flush(Instant::now()) {
-                self.orders.keep(block);
-            }
-            return;
-        }
-        let untold = repeats.forget();
-        self.orders.lose(untold, Loss::Shutdown);
-    }
-
-    /// Writes how many messages are missing here, if readers were not told yet. Not more often than
-    /// [`GAP_PAUSE`], or at the end.
-    fn tell_gap(&mut self, paced: bool) {
-        if !self.orders.has_gap() || !self.can_tell_gaps() {
-            return;
-        }
-        let now = Instant::now();
-        if paced && self.gap_from.is_some_and(|from| now < from) {
-            return;
-        }
-        let Some(gap) = self.orders.take_gap() else {
-            return;
-        };
-        let (was_written, _) = self.write_own(gap::line(&gap, self.layout), 0);
-        self.gap_from = Some(now + if was_written { GAP_PAUSE } else { GAP_RETRY });
-        if !was_written {
-            self.orders.put_back(&gap);
-        }
-    }
-
-    /// Writes one line of ours that stands for so many records; tells whether it was taken.
-    fn write_own(&mut self, block: Block, records: u64) -> (bool, Option<Stop>) {
-        let Written {
-            records: taken,
-            stopped,
-        } = self.sink.write(&block, 0);
-        if taken > 0 {
-            self.note_written(records, block.octets().len());
-            if self.unsynced_since.is_some() {
-                self.retained.keep(block);
-            }
-        } else {
-            self.sink.give_up();
-        }
-        match stopped {
-            Some(Stop::Retry {
-                after,
-                ref sentence,
-                loss,
-            }) => self.complain(sentence, after, loss),
-            Some(Stop::Unsynced(error)) => {
-                self.write_again(&error);
-                return (taken > 0, None);
-            }
-            Some(Stop::Drop(_)) | None => {}
-        }
-        (taken > 0, stopped)
-    }
-}
-
-/// A time to wait as the operator reads it: `250 ms`, `30 s`.
-fn wait_of(time: Duration) -> String {
-    match time.as_millis() {
-        millis @ ..1000 => format!("{millis} ms"),
-        _ => format!("{} s", time.as_secs()),
     }
 }
 

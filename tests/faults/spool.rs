@@ -66,14 +66,22 @@ fn segments(spool: &Path) -> Vec<PathBuf> {
 /// Less than the messages of these stories take.
 const FORWARD: &str = "memory 8M\nspool {dir}/spool 64M\nuser.*\t@@127.0.0.1:";
 
-#[test]
-fn s3_a_remote_that_reads_nothing_gets_everything_in_order_when_it_reads() {
-    let relay = Relay::new();
-    let daemon = Daemon::start(&format!("{FORWARD}{}\n", relay.port()));
+/// A daemon that is behind a relay that takes nothing: of the messages that it was sent so many at least are in its
+/// spool. Returns their sender and their number, too.
+#[track_caller]
+fn behind(relay: u16, spooled: u64) -> (Daemon, String, u64) {
+    let daemon = Daemon::start(&format!("{FORWARD}{relay}\n"));
     let (source, sent) = (long(), 16_000);
     send(&daemon, &source, 0..sent);
     wait_until_enqueued(&daemon, "127.0.0.1", sent);
-    wait_until_spooled(&daemon, "127.0.0.1", 1000);
+    wait_until_spooled(&daemon, "127.0.0.1", spooled);
+    (daemon, source, sent)
+}
+
+#[test]
+fn s3_a_remote_that_reads_nothing_gets_everything_in_order_when_it_reads() {
+    let relay = Relay::new();
+    let (daemon, source, sent) = behind(relay.port(), 1000);
     daemon
         .stderr()
         .wait_for("is behind: its messages go to the spool");
@@ -176,11 +184,7 @@ fn f30_what_an_absent_remote_was_to_get_stays_over_a_stop_and_is_sent_first() {
 #[test]
 fn f1_nothing_of_the_spool_is_missing_after_a_kill() {
     let absent = Absent::new();
-    let daemon = Daemon::start(&format!("{FORWARD}{}\n", absent.port()));
-    let source = long();
-    send(&daemon, &source, 0..16_000);
-    wait_until_enqueued(&daemon, "127.0.0.1", 16_000);
-    wait_until_spooled(&daemon, "127.0.0.1", 8000);
+    let (daemon, _, _) = behind(absent.port(), 8000);
     let counters = daemon.counters();
     let spooled = count(&counters.output("127.0.0.1")["in_spool"]);
     let setup = daemon.crash();
@@ -246,11 +250,7 @@ fn f2_a_kill_between_a_segment_and_its_header_leaves_nothing_to_tidy_up() {
 #[test]
 fn f31_an_upgrade_keeps_the_order_of_what_is_in_the_spool_and_in_memory() {
     let relay = Relay::new();
-    let daemon = Daemon::start(&format!("{FORWARD}{}\n", relay.port()));
-    let (source, sent) = (long(), 16_000);
-    send(&daemon, &source, 0..sent);
-    wait_until_enqueued(&daemon, "127.0.0.1", sent);
-    wait_until_spooled(&daemon, "127.0.0.1", 1000);
+    let (daemon, source, sent) = behind(relay.port(), 1000);
     // The relay that has not answered yet is left, and gets a second connection.
     upgrade_well(&daemon);
     daemon.unix("<13>app: the last");
@@ -335,11 +335,7 @@ fn f37_a_spool_that_is_swapped_for_a_link_is_refused_and_works_again_when_it_is_
 #[test]
 fn f22_a_damaged_spool_stops_no_start_and_costs_what_is_counted() {
     let absent = Absent::new();
-    let daemon = Daemon::start(&format!("{FORWARD}{}\n", absent.port()));
-    let (source, sent) = (long(), 16_000);
-    send(&daemon, &source, 0..sent);
-    wait_until_enqueued(&daemon, "127.0.0.1", sent);
-    wait_until_spooled(&daemon, "127.0.0.1", 8000);
+    let (daemon, source, sent) = behind(absent.port(), 8000);
     let setup = daemon.stop();
     let spool = setup.path("spool");
     let found = segments(&spool);

@@ -31,7 +31,7 @@ fn rotating(size: u64, count: u32) -> OutputSettings {
 
 fn sentence(written: Written) -> String {
     match written.stopped {
-        Some(Stop::Retry { sentence, .. }) => sentence,
+        Some(Stop::Retry(Trouble { sentence, .. })) => sentence,
         other => panic!("{other:?}"),
     }
 }
@@ -164,7 +164,7 @@ fn s6_whatever_fails_is_tried_again_within_a_second() {
             assert!(
                 matches!(
                     &written.stopped,
-                    Some(Stop::Retry { after, loss, .. }) if *after == RETRY && *loss == want
+                    Some(Stop::Retry(Trouble { after, loss, .. })) if *after == RETRY && *loss == want
                 ),
                 "{path}: {written:?}"
             );

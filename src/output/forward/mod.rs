@@ -25,7 +25,7 @@ use crate::block::Block;
 use crate::cli::Families;
 use crate::config::{Remote, Transport};
 use crate::counters::Loss;
-use crate::output::{Stop, Written};
+use crate::output::{Stop, Trouble, Written};
 use crate::report::reason;
 use crate::route::whereabouts::Whereabouts;
 
@@ -192,11 +192,11 @@ impl Forward {
         let (loss, sentence) = match failure {
             Failure::Refused => return Stop::Drop(Loss::Io),
             Failure::Stalled => {
-                return Stop::Retry {
+                return Stop::Retry(Trouble {
                     after: Duration::from_millis(100),
                     loss: Loss::Timeout,
                     sentence: format!("{target} is connected but reads nothing"),
-                };
+                });
             }
             Failure::Unresolved(error) => (
                 Loss::Unresolved,
@@ -211,11 +211,11 @@ impl Forward {
                 format!("cannot send to {target}: {}", reason(error)),
             ),
         };
-        Stop::Retry {
+        Stop::Retry(Trouble {
             after: self.backoff.next(),
             loss,
             sentence,
-        }
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::block::Block;
 use crate::cli::Families;
 use crate::config::{Multicast, Remote, Transport};
 use crate::counters::Loss;
-use crate::output::{Stop, Written};
+use crate::output::{Stop, Trouble, Written};
 use crate::pri::Pri;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -131,7 +131,7 @@ fn what_a_broken_connection_cut_short_is_sent_again_whole_and_in_order() {
     let block = block(&lines);
     let stalled = forward.write(&block, 0);
     assert!(stalled.records > 0 && stalled.records < lines.len());
-    let Some(Stop::Retry { loss, sentence, .. }) = &stalled.stopped else {
+    let Some(Stop::Retry(Trouble { loss, sentence, .. })) = &stalled.stopped else {
         panic!("{stalled:?}");
     };
     assert_eq!(*loss, Loss::Timeout);
@@ -181,11 +181,11 @@ fn a_refused_connection_is_tried_again_later_and_nothing_is_taken() {
     let mut forward = forward(address, Transport::TcpLines);
     let refused = forward.write(&block(&[b"a"]), 0);
     assert_eq!(refused.records, 0);
-    let Some(Stop::Retry {
+    let Some(Stop::Retry(Trouble {
         after,
         loss,
         sentence,
-    }) = refused.stopped
+    })) = refused.stopped
     else {
         panic!("{refused:?}");
     };
@@ -212,7 +212,7 @@ fn an_unknown_name_is_unresolved() {
         };
         let mut forward = Forward::new(remote, Limits::default(), Families::Both, Arc::default());
         let written = forward.write(&block(&[b"a"]), 0);
-        let Some(Stop::Retry { loss, sentence, .. }) = written.stopped else {
+        let Some(Stop::Retry(Trouble { loss, sentence, .. })) = written.stopped else {
             panic!("{written:?}");
         };
         assert_eq!(loss, Loss::Unresolved, "{transport:?}");
@@ -237,10 +237,10 @@ fn a_family_that_the_operator_excluded_is_not_used() {
     assert!(
         matches!(
             written.stopped,
-            Some(Stop::Retry {
+            Some(Stop::Retry(Trouble {
                 loss: Loss::Unresolved,
                 ..
-            })
+            }))
         ),
         "{written:?}"
     );

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use super::Worker;
 use crate::block::Block;
 use crate::counters::Loss;
-use crate::output::{Stop, Written};
+use crate::output::{Stop, Trouble, Written};
 use crate::report::reason;
 
 /// A disk that fails to sync is tried this often.
@@ -76,9 +76,13 @@ impl Worker {
                 return;
             }
             let name = &self.name;
-            let sentence = format!("cannot sync {name}: {}", reason(&error));
-            self.complain(&sentence, SYNC_RETRY, loss_of(&error));
-            self.wait(SYNC_RETRY);
+            let trouble = Trouble {
+                after: SYNC_RETRY,
+                loss: loss_of(&error),
+                sentence: format!("cannot sync {name}: {}", reason(&error)),
+            };
+            self.complain(&trouble);
+            self.wait(trouble.after);
         }
         self.orders.counters().rewritten.add(kept as u64);
         self.settle_complaint();
@@ -106,13 +110,9 @@ impl Worker {
                     // Only what has a disk is ever written again, and that never drops.
                     Some(Stop::Drop(_)) => next += 1,
                     Some(Stop::Unsynced(error)) => return Err(error),
-                    Some(Stop::Retry {
-                        after,
-                        sentence,
-                        loss,
-                    }) => {
-                        self.complain(&sentence, after, loss);
-                        self.wait(after);
+                    Some(Stop::Retry(trouble)) => {
+                        self.complain(&trouble);
+                        self.wait(trouble.after);
                     }
                 }
             }
