@@ -28,7 +28,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::Signal;
 use nix::unistd::{execve, getppid};
 
 pub(super) use ask::{answer, ask};
@@ -279,6 +281,11 @@ pub(super) fn rehearsed() -> io::Result<Option<String>> {
     };
     if format != FORMAT {
         return Err(unknown(format));
+    }
+    // It has the sockets: one whose parent was killed would keep them, and their senders, to itself.
+    set_pdeathsig(Signal::SIGKILL)?;
+    if u32::try_from(getppid().as_raw()) != Ok(parent) {
+        return Err(io::Error::other("whoever wanted this rehearsal has died"));
     }
     State::read(&File::from(sys::inherited(word.memory)?))?;
     Ok(Some(understood()))
