@@ -59,6 +59,12 @@ impl Queue {
         let newer = messages.min(since_read);
         let read = (messages - newer).min(self.in_hands);
         let older = messages - newer - read;
+        // Without any of the disk between them they go to one place.
+        let (older, newer) = if read == 0 {
+            (0, messages)
+        } else {
+            (older, newer)
+        };
         // Folded records cannot be told apart: those of a block in hand are all from here or from memory.
         let (older, read, newer, held) = match (is_folded, newer) {
             (true, 0) if read > 0 => (0, read, 0, Vec::new()),

@@ -261,11 +261,19 @@ impl Inbox {
 impl Spooled for Shared {
     fn spool_some(&self) -> More {
         for _ in 0..IN_A_ROW {
-            let Some((disk, block)) = self.take_for_disk() else {
+            let Some((disk, block, is_apart)) = self.take_for_disk() else {
                 return More::No;
             };
             let mut queue = disk.queue();
-            let appended = self.find(&mut queue).and_then(|()| queue.append(&block));
+            let found = self.find(&mut queue);
+            let parted = found.and_then(|()| {
+                if is_apart {
+                    queue.acknowledge(0)
+                } else {
+                    Ok(())
+                }
+            });
+            let appended = parted.and_then(|()| queue.append(&block));
             match &appended {
                 Ok(()) => disk.bell.works(queue.spool().path()),
                 Err(refusal) => disk.complain(&queue, refusal),
@@ -323,7 +331,11 @@ impl Shared {
 
     /// Takes the oldest block out of the memory, unless there is enough room. It counts as queued, and its memory as
     /// taken.
-    fn take_for_disk(&self) -> Option<(Arc<Disk>, Block)> {
+    ///
+    /// Tells, too, whether others were taken from memory behind the last that was read from the disk. The disk has to
+    /// forget those then, also if they may not have arrived: of what the worker has in its hands only the newest may
+    /// be on the disk, or at its end nobody knows what is.
+    fn take_for_disk(&self) -> Option<(Arc<Disk>, Block, bool)> {
         let mut guard = self.lock();
         let state = &mut *guard;
         let middle = state.middle.as_mut()?;
@@ -336,8 +348,9 @@ impl Shared {
             match order {
                 Order::Change(change) => middle.changes.push_back(change),
                 Order::Write(block) => {
+                    let is_apart = middle.is_empty() && middle.since_read > 0;
                     middle.in_flight = block.len() as u64;
-                    return Some((Arc::clone(&middle.disk), block));
+                    return Some((Arc::clone(&middle.disk), block, is_apart));
                 }
             }
         }

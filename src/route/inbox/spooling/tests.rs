@@ -168,6 +168,36 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn what_is_unsure_from_the_disk_then_memory_then_the_disk_comes_again_whole() {
+    let directory = temporary();
+    let path = place(&directory);
+    let mut life = Life::new(&path);
+    let offer = |life: &Life, records: std::ops::Range<u64>| {
+        assert_eq!(life.inbox.offer(&mut block(records)), Ok(()));
+    };
+    let mut written = Vec::new();
+    for records in [0..2, 2..4, 4..6] {
+        offer(&life, records);
+    }
+    _ = life.inbox.0.0.spool_some();
+    assert!(life.take());
+    life.write(2, &mut written);
+    assert!(life.take());
+    for records in [6..8, 8..9, 9..10] {
+        offer(&life, records);
+    }
+    _ = life.inbox.0.0.spool_some();
+    life.write(2, &mut written);
+    assert!(life.take());
+    life.end(&mut written);
+    let mut life = Life::new(&path);
+    while life.take() {
+        life.write(usize::MAX, &mut written);
+    }
+    assert_eq!(written, (0..10).collect::<Vec<_>>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
