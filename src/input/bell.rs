@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -68,17 +67,12 @@ impl Bell {
         }
     }
 
-    /// Sleeps until `source` is readable or somebody rings, or for so long at most, if a limit is given: in whole
-    /// milliseconds, at least one.
-    pub(super) fn wait(&self, source: BorrowedFd<'_>, limit: Option<Duration>) {
-        let limit = limit.map_or(PollTimeout::NONE, |limit| {
-            let millis = u16::try_from(limit.as_millis()).unwrap_or(u16::MAX);
-            PollTimeout::from(millis.max(1))
-        });
+    /// Sleeps until `source` is readable or somebody rings.
+    pub(super) fn wait(&self, source: BorrowedFd<'_>) {
         let interest = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = [interest(source), interest(self.event.as_fd())];
         // EINTR and the like: the caller looks at its source in any case.
-        _ = poll(&mut fds, limit);
+        _ = poll(&mut fds, PollTimeout::NONE);
         if fds[1].any() == Some(true) {
             _ = self.event.read();
         }

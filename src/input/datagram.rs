@@ -21,7 +21,6 @@ use super::bell::{Bell, Call};
 use super::denials::Denials;
 use super::fairness::Fairness;
 use super::limited;
-use super::pace::{Pace, Sleep};
 use super::shard::{Peer, Shard, Tally};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
@@ -108,7 +107,6 @@ impl Drain {
         let mut full = 0_u32;
         let mut tally = Tally::default();
         let mut last_call = None;
-        let (sleep, mut pace) = (Sleep::default(), Pace::default());
         loop {
             if let Origin::Local(fairness) = &mut self.origin
                 && let Some(other) = fairness.headers(&self.socket, BATCH)
@@ -135,18 +133,12 @@ impl Drain {
                 Err(Errno::EAGAIN) => {
                     full = 0;
                     if !self.read_oldest(&mut tally) {
-                        let limit = self.shard.may_wait(&mut pace, &sleep);
-                        let limit = limit.filter(|_| last_call.is_none());
-                        if limit.is_none() {
-                            self.shard.before_sleep();
-                        }
+                        self.shard.before_sleep();
                         self.look_for_drops();
                         if last_call.is_some() {
                             return;
                         }
-                        sleep.begin();
-                        self.bell.wait(self.socket.as_fd(), limit);
-                        sleep.end();
+                        self.bell.wait(self.socket.as_fd());
                         self.shard.begin();
                     }
                 }

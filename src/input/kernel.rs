@@ -54,7 +54,7 @@ impl Reader {
             }
             if idle {
                 self.shard.before_sleep();
-                self.bell.wait(self.log.as_fd(), None);
+                self.bell.wait(self.log.as_fd());
             }
         }
         self.shard.before_sleep();

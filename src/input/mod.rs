@@ -18,7 +18,6 @@ pub mod fragments;
 pub mod internal;
 pub mod kernel;
 pub mod kmsg;
-mod pace;
 pub mod peer;
 pub mod shard;
 pub mod stream;

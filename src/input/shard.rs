@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::acl::{AccessList, Carrier};
-use super::pace::{Pace, Sleep};
 use super::peer::{PeerHandle, PeerNames};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
@@ -24,7 +23,7 @@ use crate::message::{self, Flag, Message, Sender};
 use crate::pri::Facility;
 use crate::route::filter::Scene;
 use crate::route::inbox::{Claim, Inbox};
-use crate::route::lanes::{Fate, Lanes, Which};
+use crate::route::lanes::{Fate, LATEST, Lanes, Which};
 use crate::route::{Class, KernelProgram, Policy, RoutingTable};
 
 /// The routing table in force; a reload stores another one.
@@ -314,17 +313,6 @@ impl Shard {
         self.opened = None;
     }
 
-    /// How long what is open may wait although the thread is about to sleep: only where it is for many outputs, and
-    /// the thread hardly ever sleeps.
-    pub(super) fn may_wait(&self, pace: &mut Pace, sleep: &Sleep) -> Option<Duration> {
-        let opened = self.opened.filter(|_| self.lanes.is_wide())?;
-        let left = self
-            .lanes
-            .patience()
-            .checked_sub(self.received.since(opened))?;
-        (!left.is_zero() && pace.is_pressed(sleep)).then_some(left)
-    }
-
     /// Somebody has sent more than his share: he, and all others meanwhile, wait for the outputs that are
     /// behind, as long as there is patience left.
     fn wait_for_those_behind(&mut self) {
@@ -382,7 +370,7 @@ impl Shard {
 
     fn is_late(&self) -> bool {
         self.opened
-            .is_some_and(|opened| self.received.since(opened) >= self.lanes.patience())
+            .is_some_and(|opened| self.received.since(opened) >= LATEST)
     }
 }
 

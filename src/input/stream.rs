@@ -21,7 +21,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::acl::{AccessList, Carrier};
 use super::connection::{Connection, Listening, Socket};
-use super::pace::{Pace, Sleep};
 use super::shard::{Peer, Shard};
 use super::unfinished::Unfinished;
 use crate::budget::{Budget, Held};
@@ -117,17 +116,13 @@ pub fn run(
     memory: &Budget,
     mut commands: mpsc::Receiver<Command>,
 ) -> io::Result<Vec<Suspended>> {
-    let sleep = Arc::new(Sleep::default());
-    let (asleep, awake) = (Arc::clone(&sleep), Arc::clone(&sleep));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || asleep.begin())
-        .on_thread_unpark(move || awake.end())
         .build()?;
     let local = LocalSet::new();
     let hub = Rc::new(Hub::new(shard, gate, memory));
     let control = async {
-        let flusher = tokio::task::spawn_local(Rc::clone(&hub).flush(sleep));
+        let flusher = tokio::task::spawn_local(Rc::clone(&hub).flush());
         let mut listeners = HashMap::new();
         let mut closing = Closing::Stop;
         while let Some(command) = commands.recv().await {
@@ -231,23 +226,13 @@ impl Hub {
     }
 
     /// Hands over all blocks after each round of the connections that had something to read.
-    async fn flush(self: Rc<Self>, slept: Arc<Sleep>) {
-        let mut pace = Pace::default();
+    async fn flush(self: Rc<Self>) {
         loop {
             self.delivered.notified().await;
             // Behind the connections that are ready now: their octets leave in the same blocks.
             yield_now().await;
-            // Not for long: once the thread has time again it is not pressed.
-            while let Some(left) = self.may_wait(&mut pace, &slept) {
-                sleep(left).await;
-            }
             self.hand_over(Which::All).await;
         }
-    }
-
-    /// How long what is open may wait for more.
-    fn may_wait(&self, pace: &mut Pace, slept: &Sleep) -> Option<Duration> {
-        self.shard.borrow().may_wait(pace, slept)
     }
 
     /// Hands over blocks, and waits for the inboxes that have no room.

@@ -1,8 +1,7 @@
 //! The open blocks of one shard: where its messages are formatted into, and how they leave.
 //!
 //! A block leaves when it is full, when its shard is about to sleep, or when it is [`LATEST`] old while
-//! the shard is busy: an idle system has no added latency, a busy one writes 64 KiB at a time. Where many outputs
-//! get something, each gets little, and is left more time for it ([`Lanes::patience`]).
+//! the shard is busy: an idle system has no added latency, a busy one writes 64 KiB at a time.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,19 +17,6 @@ use crate::message::Message;
 
 /// How long a record may stay in an open block while its shard is too busy to sleep.
 pub const LATEST: Duration = Duration::from_millis(10);
-
-/// Of many outputs each has a part of its own of that time: for so many one, for twice as many two.
-const CROWD: usize = 100;
-
-/// As many parts at most.
-const PARTS: usize = 5;
-
-/// The open blocks do not wait longer once they hold so many octets together: it bounds what they take, and what
-/// a crash loses.
-const MOST: usize = 4 << 20;
-
-/// To so many outputs or more a write for each message, whenever the thread finds nothing more to receive, is a price.
-const MANY: usize = 8;
 
 /// Records that were meant for a lane and were never made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,8 +45,6 @@ pub struct Lanes {
     dirty: Vec<LaneId>,
     /// Those of them whose block is full: there may be a thousand that are not.
     full: Vec<LaneId>,
-    /// How many octets the open blocks hold.
-    octets: usize,
     /// Whether one of those became full since [`Lanes::take_filled`].
     has_filled: bool,
     picked: Vec<LaneId>,
@@ -83,7 +67,6 @@ impl Lanes {
             open,
             dirty,
             full,
-            octets: 0,
             has_filled: false,
             picked,
             answers,
@@ -127,7 +110,6 @@ impl Lanes {
             open,
             dirty,
             full,
-            octets,
             has_filled,
             picked,
             answers,
@@ -164,7 +146,6 @@ impl Lanes {
                 dirty.push(first);
             }
             let was_full = open[place].is_full();
-            let before = open[place].octets().len();
             let template = table.lanes()[lane.index()].template;
             // The last record of a block is that of the last lane that was picked for it.
             let source = open_elsewhere(table, &picked[..index], template)
@@ -175,7 +156,6 @@ impl Lanes {
                     formatter.write(out, message, shown, template)
                 }),
             }
-            *octets += open[place].octets().len() - before;
             if !was_full && open[place].is_full() {
                 full.push(first);
                 *has_filled = true;
@@ -194,21 +174,6 @@ impl Lanes {
         std::mem::take(&mut self.has_filled)
     }
 
-    /// How long a record may stay in an open block now, while the shard does not sleep: [`LATEST`], or up to five
-    /// times as long where many blocks hold little. Nothing once they hold [`MOST`].
-    pub fn patience(&self) -> Duration {
-        if self.octets >= MOST {
-            return Duration::ZERO;
-        }
-        let parts = (self.dirty.len() / CROWD).clamp(1, PARTS);
-        LATEST * u32::try_from(parts).unwrap_or(1)
-    }
-
-    /// Whether many blocks hold something.
-    pub fn is_wide(&self) -> bool {
-        self.dirty.len() >= MANY
-    }
-
     /// Whether all blocks are empty.
     pub fn is_clean(&self) -> bool {
         self.dirty.is_empty()
@@ -224,7 +189,6 @@ impl Lanes {
             open,
             dirty,
             full: full_ones,
-            octets,
             withheld,
             has_withheld,
             ..
@@ -246,16 +210,12 @@ impl Lanes {
                 return true;
             }
             let inbox = &table.lanes()[lane.index()].inbox;
-            let held = block.octets().len();
             let stays = inbox.offer(block).is_err() && !full(inbox, block);
-            if !stays {
-                *octets = octets.saturating_sub(held);
-            } else if block.is_full() {
+            if stays && block.is_full() {
                 full_ones.push(*lane);
             }
             stays
         });
-        debug_assert!(!dirty.is_empty() || *octets == 0, "{octets} in no block");
     }
 }
 
@@ -280,27 +240,4 @@ pub enum Which {
     All,
     /// Those that are full.
     Full,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_open_blocks_have_more_time_until_they_hold_too_much_together() {
-        let mut lanes = Lanes::new(Arc::new(RoutingTable::empty()));
-        for (open, octets, millis) in [
-            (0, 0, 10),
-            (1, 60_000, 10),
-            (199, 60_000, 10),
-            (200, 60_000, 20),
-            (1000, MOST - 1, 50),
-            (1000, MOST, 0),
-        ] {
-            lanes.dirty = vec![LaneId(0); open];
-            lanes.octets = octets;
-            let patience = Duration::from_millis(millis);
-            assert_eq!(lanes.patience(), patience, "{open}, {octets}");
-        }
-    }
 }
