@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! |◄──────────────────────────────── limit ────────────────────────────────►|
-//! | output a │ output b │ frames │ an output may take ⅞ of what the others leave │ ⅛ │ 1/16 │
+//! | output a │ output b │ frames │ an output may take ⅞ of what the others leave │ ⅛ │ ⅛ │
 //! ```
 //!
 //! One output that stands still may have nearly all of it, and several share it: the more of them there
@@ -10,7 +10,7 @@
 //! limit depends on how many outputs there are.
 //!
 //! Nobody counts the open blocks of the threads that receive, the block that each output writes, and what the
-//! allocator has free between others. A sixteenth is for those: it is never given away.
+//! allocator has free between others. An eighth is for those: it is never given away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -61,7 +61,7 @@ impl Budget {
     /// How much of it all holders may have together.
     fn for_holders(&self) -> usize {
         let limit = self.limit();
-        limit - limit / 16
+        limit - limit / 8
     }
 
     /// Whether it is [tight](Held::is_tight) for one of its holders.
@@ -121,7 +121,7 @@ impl Held {
         self.octets
     }
 
-    /// How much it may have in all: seven eighths of what the others leave, so 0.82 of the limit if there are none.
+    /// How much it may have in all: seven eighths of what the others leave, so 0.77 of the limit if there are none.
     pub fn share(&self) -> usize {
         let others = self.budget.used().saturating_sub(self.octets);
         self.budget.for_holders().saturating_sub(others) / 8 * 7
@@ -194,7 +194,7 @@ mod tests {
                 holder.grow(if grows { 64 } else { 0 });
                 grown || grows
             }) {}
-            assert!(budget.used() <= budget.limit() / 16 * 15);
+            assert!(budget.used() <= budget.limit() / 8 * 7);
             assert!(held.iter().all(Held::is_tight), "{holders}");
             assert!(budget.is_tight_for_one(), "{holders}");
             let least = held.iter().map(Held::octets).min().unwrap_or_default();
@@ -227,11 +227,11 @@ mod tests {
         let budget = Budget::new(800);
         let mut held = budget.holder();
         for (octets, want) in [
-            (486, false),
-            (487, true),
-            (325, true),
-            (324, false),
-            (487, true),
+            (456, false),
+            (457, true),
+            (305, true),
+            (304, false),
+            (457, true),
         ] {
             held.set(octets);
             assert_eq!(held.is_tight(), want, "{octets} of {}", held.share());
