@@ -334,6 +334,26 @@ pub fn unread_octets(pipe: BorrowedFd<'_>) -> Option<usize> {
     usize::try_from(count).ok().filter(|_| result == 0)
 }
 
+/// Runs `work` with the widest vectors that this processor has and that the compiler uses well (AVX2).
+///
+/// What `work` calls is compiled for them only as far as it is inlined into it. Asking the processor is one load.
+#[inline]
+pub fn with_wide_vectors<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor was just asked for what the function is compiled for.
+            return unsafe { with_avx2(work) };
+        }
+    }
+    work()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@
 
 use bytes::BytesMut;
 
+use crate::sys::with_wide_vectors;
+
 /// How an octet that must not be seen is written.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Escape {
@@ -69,6 +71,23 @@ fn push_text<const ALSO: u8>(
 /// Appends the stretches up to the next one of printable ASCII, escaped; returns what follows.
 #[inline(never)]
 fn push_odd<'a, const ALSO: u8>(
+    out: &mut BytesMut,
+    octets: &'a [u8],
+    form: impl Fn(u8) -> Form + Copy,
+) -> &'a [u8] {
+    with_wide_vectors(
+        #[inline(always)]
+        || push_stretches::<ALSO>(out, octets, form),
+    )
+}
+
+/// [`push_odd`], to be compiled into it.
+#[expect(
+    clippy::inline_always,
+    reason = "what is called would be compiled without wide vectors"
+)]
+#[inline(always)]
+fn push_stretches<'a, const ALSO: u8>(
     out: &mut BytesMut,
     octets: &'a [u8],
     form: impl Fn(u8) -> Form + Copy,
@@ -160,7 +179,11 @@ const ROOM: usize = STRETCH * 4 + GROUP * 4;
 const GROUP: usize = 16;
 
 /// Appends the first `count` octets of a window, of which those before have no end.
-#[inline(never)]
+#[expect(
+    clippy::inline_always,
+    reason = "what is called would be compiled without wide vectors"
+)]
+#[inline(always)]
 fn push_forms(
     out: &mut BytesMut,
     window: &Window,
@@ -289,7 +312,11 @@ fn plain_prefix<const ALSO: u8>(octets: &[u8]) -> usize {
 /// places on belongs to the character which begins there; the first places are the last of the stretch before.
 ///
 /// A first octet can be no other octet of a character, so that each can be asked for itself, many at once.
-#[inline(never)]
+#[expect(
+    clippy::inline_always,
+    reason = "what is called would be compiled without wide vectors"
+)]
+#[inline(always)]
 fn find_characters(window: &Window, characters: &mut [u8; REACH + STRETCH]) {
     characters.copy_within(STRETCH.., 0);
     if memchr::memchr2(0xe2, 0xd8, window).is_none() {
@@ -306,7 +333,11 @@ fn find_characters(window: &Window, characters: &mut [u8; REACH + STRETCH]) {
 }
 
 /// Takes what belongs to a visible character out of what is hidden.
-#[inline(never)]
+#[expect(
+    clippy::inline_always,
+    reason = "what is called would be compiled without wide vectors"
+)]
+#[inline(always)]
 fn show_characters(characters: &[u8; REACH + STRETCH], hidden: &mut Hidden) {
     for (at, hidden) in hidden.iter_mut().enumerate() {
         let belongs = (characters[at] & 8)
