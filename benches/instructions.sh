@@ -69,7 +69,7 @@ awk -v whole="${1:+no}" '
         printf "%-42s %12s %12s %8s %9s %9s\n", "instructions for each message", "baseline", "now", "change", "ordinary", "text"
         for (i = 1; i <= count; i++) {
             name = order[i]
-            hostile = name ~ /^hostile_/
+            hostile = name ~ /^hostile_/ && name !~ /_ordinary(_sd)?$/
             if (!(name in base)) {
                 printf "%-42s %12s %12.1f %8s", name, "-", now[name], "-"
                 printf hostile ? sprintf(" %8.1fx %8.1fx\n", ratio(now, name), beside_text(now, name)) : "\n"

@@ -232,9 +232,9 @@ pub(super) fn push_line_safe(out: &mut BytesMut, octets: &[u8]) {
 #[inline(never)]
 fn push_marks(out: &mut BytesMut, octets: &[u8], at: usize) {
     /// How far from one mark others are expected: a search for each would cost more than a look at each octet.
-    const NEAR: usize = 256;
+    const NEAR: usize = 512;
     const FULL: usize = NEAR * 4;
-    const GROUP: usize = 8;
+    const GROUP: usize = 16;
     let (head, mut rest) = octets.split_at(at);
     out.extend_from_slice(head);
     // As in `push_forms`.
@@ -256,10 +256,13 @@ fn push_marks(out: &mut BytesMut, octets: &[u8], at: usize) {
             end = push(end % FULL, *octet);
         }
         out.extend_from_slice(&room[..end]);
-        let next = memchr::memchr2(b'\n', 0, after).unwrap_or(after.len());
-        let (head, after) = after.split_at(next);
-        out.extend_from_slice(head);
         rest = after;
+        if !matches!(rest.first(), Some(b'\n' | 0)) {
+            let next = memchr::memchr2(b'\n', 0, rest).unwrap_or(rest.len());
+            let (head, after) = rest.split_at(next);
+            out.extend_from_slice(head);
+            rest = after;
+        }
     }
 }
 
