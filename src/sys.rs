@@ -326,6 +326,51 @@ pub fn share_freed_memory() {
     }
 }
 
+/// What a file has grown to, and how many names lead to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Extent {
+    /// In octets.
+    pub size: u64,
+    /// Hard links; 0 once it was removed.
+    pub links: u64,
+}
+
+/// The extent of an open file; `None` if the system does not tell.
+///
+/// Unlike fstat(2) it does not ask when the file was changed last: whoever was told that has the next write(2) note
+/// a finer time in the inode (Linux 6.13), which is a quarter to a half of what that costs (measured).
+pub fn extent(file: BorrowedFd<'_>) -> Option<Extent> {
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the descriptor is borrowed, thus open, and the empty path ends with its NUL; the kernel writes one
+    // `statx`, which outlives the call.
+    let status = unsafe {
+        libc::statx(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_SIZE | libc::STATX_NLINK,
+            found.as_mut_ptr(),
+        )
+    };
+    if status < 0 {
+        // A sandbox may know the older call only.
+        let stat = nix::sys::stat::fstat(file).ok()?;
+        let size = u64::try_from(stat.st_size).ok()?;
+        #[expect(
+            clippy::useless_conversion,
+            reason = "not 64 bits wide on every processor"
+        )]
+        let links = u64::from(stat.st_nlink);
+        return Some(Extent { size, links });
+    }
+    // SAFETY: all zeros are a `statx`, and the kernel has written what it knows over them.
+    let found = unsafe { found.assume_init() };
+    Some(Extent {
+        size: found.stx_size,
+        links: found.stx_nlink.into(),
+    })
+}
+
 /// How many octets wait to be read from a pipe; `None` if the system does not tell.
 pub fn unread_octets(pipe: BorrowedFd<'_>) -> Option<usize> {
     let mut count: libc::c_int = 0;
@@ -356,7 +401,24 @@ pub fn with_wide_vectors<T>(work: impl FnOnce() -> T) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
+
+    #[test]
+    fn the_extent_of_a_file_is_what_fstat_says_and_no_link_once_it_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        std::fs::write(&path, [0; 5000]).expect("a file");
+        std::fs::hard_link(&path, dir.path().join("other")).expect("a link");
+        let file = std::fs::File::open(&path).expect("a file");
+        let is = |size, links| assert_eq!(extent(file.as_fd()), Some(Extent { size, links }));
+        is(5000, 2);
+        std::fs::remove_file(&path).expect("it is there");
+        is(5000, 1);
+        std::fs::remove_file(dir.path().join("other")).expect("it is there");
+        is(5000, 0);
+    }
 
     #[test]
     fn a_process_with_threads_does_not_fork() {

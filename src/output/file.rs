@@ -17,7 +17,6 @@ mod open;
 use std::fs::File as Descriptor;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +35,7 @@ use super::{Stop, Trouble, Written};
 use crate::block::Block;
 use crate::config::{OutputSettings, Sync};
 use crate::counters::Loss;
+use crate::sys::extent;
 
 /// How long a reopened or moved path may go unnoticed.
 const CHECK: Duration = Duration::from_secs(1);
@@ -319,12 +319,9 @@ impl File {
     fn ready(&mut self) -> Result<u64, Stop> {
         let mut size = None;
         if let Some(open) = &mut self.open {
-            let meta = open.file.metadata().ok();
-            size = meta
-                .as_ref()
-                .filter(|_| open.regular)
-                .map(MetadataExt::size);
-            let is_removed = open.regular && meta.is_some_and(|meta| meta.nlink() == 0);
+            let extent = extent(open.file.as_fd()).filter(|_| open.regular);
+            size = extent.map(|extent| extent.size);
+            let is_removed = extent.is_some_and(|extent| extent.links == 0);
             if is_removed || open.checked.elapsed() >= CHECK {
                 open.checked = Instant::now();
                 if !open.is_at(&self.path) {

@@ -91,6 +91,8 @@ struct State {
     /// its price, too.
     is_idle: bool,
     waiting: u32,
+    /// How many threads wait for something to arrive.
+    listening: u32,
     /// Whom to tell instead, if no thread waits.
     waker: Option<Waker>,
     spare: Vec<Block>,
@@ -261,6 +263,7 @@ pub fn inbox(
             patience: Inbox::SHORT_PATIENCE,
             is_idle: false,
             waiting: 0,
+            listening: 0,
             waker: None,
             spare: Vec::new(),
             spare_memory: memory.spare_holder(),
@@ -409,10 +412,38 @@ impl Shared {
     /// Tells the worker that there is something to do.
     fn call(&self, state: &mut State) {
         state.is_idle = false;
-        self.arrived.notify_all();
+        self.announce(state);
         if let Some(waker) = &state.waker {
             waker.wake_by_ref();
         }
+    }
+
+    /// Wakes the threads that wait for something to arrive.
+    fn announce(&self, state: &State) {
+        if state.listening > 0 {
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Waits until something arrives, or for so long; may return before.
+    fn listen<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.listening += 1;
+        let mut state = match patience {
+            None => self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = self.arrived.wait_timeout(state, patience);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.listening -= 1;
+        state
     }
 
     fn accept(&self, state: &mut State, block: &mut Block) {

@@ -17,6 +17,7 @@ use nix::unistd::{Group, User};
 use super::File;
 use crate::output::place::{Ownership, Place, Refusal, is_trusted, kind, kind_name};
 use crate::output::rotate::Series;
+use crate::sys::extent;
 
 /// The file that is open.
 #[derive(Debug)]
@@ -134,8 +135,8 @@ impl Open {
     }
 
     pub(super) fn size(&self) -> Option<u64> {
-        let meta = self.file.metadata().ok();
-        meta.filter(|_| self.regular).map(|meta| meta.size())
+        let extent = extent(self.file.as_fd()).filter(|_| self.regular);
+        extent.map(|extent| extent.size)
     }
 
     /// When it was last written, in seconds since 1970.

@@ -3,7 +3,7 @@
 //! Another process may want that, or the disk that a part of the queue is on ([`super::spooling`]). What nobody wants
 //! is lost.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::spooling::Stage;
@@ -150,8 +150,7 @@ impl Orders {
                 break;
             }
             let left = left.max(LOOK_AGAIN);
-            let waited = shared.arrived.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = shared.listen(state, Some(left));
         }
         let waiting = state.queued_records();
         let State {

@@ -1,6 +1,6 @@
 //! The worker's end of an inbox: what is next, waiting for it, and what became of it.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -83,20 +83,11 @@ impl Orders {
             };
             let until = [until, state.stop_by].into_iter().flatten().min();
             state.is_idle = true;
-            state = match until {
-                None => shared
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Next::Late;
-                    }
-                    let waited = shared.arrived.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Next::Late;
+            }
+            state = shared.listen(state, left);
             state.is_idle = false;
         }
     }
@@ -146,8 +137,7 @@ impl Orders {
             if left.is_zero() {
                 return Pause::Over;
             }
-            let waited = self.0.arrived.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.0.listen(state, Some(left));
         }
     }
 

@@ -396,7 +396,7 @@ impl Shared {
         if state.is_idle {
             self.call(state);
         } else {
-            self.arrived.notify_all();
+            self.announce(state);
         }
     }
 }
