@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
@@ -28,6 +29,8 @@ use crate::input::kmsg::{self, KernelLog};
 use crate::input::peer::PeerNames;
 use crate::input::shard::{Live, Shard};
 use crate::input::stream::{self, Command, Listener, Suspended};
+use crate::input::udp;
+use crate::route::workshop::Workshop;
 
 /// Commands to the thread of the streams that may wait there.
 const COMMANDS: usize = 64;
@@ -43,6 +46,8 @@ pub struct Common {
     pub gate: Arc<AccessList>,
     /// The memory for what is received and not yet written.
     pub memory: Budget,
+    /// Where threads help that have received little.
+    pub workshop: Arc<dyn Workshop>,
     /// The service manager that keeps our sockets.
     pub(super) notifier: Notifier,
 }
@@ -60,7 +65,7 @@ struct Running {
     socket: Passed,
     counters: Arc<InputCounters>,
     /// The thread of a datagram socket; streams share one.
-    drain: Option<(Arc<Bell>, JoinHandle<u32>)>,
+    drain: Option<(Arc<Bell>, Receiver<u32>)>,
 }
 
 /// All inputs at work.
@@ -193,7 +198,7 @@ impl Inputs {
         socket: OwnedFd,
         of: &Passed,
         counters: &Arc<InputCounters>,
-    ) -> io::Result<(Arc<Bell>, JoinHandle<u32>)> {
+    ) -> io::Result<(Arc<Bell>, Receiver<u32>)> {
         let bell = Bell::new()?;
         let bound = &of.bound;
         let origin = match bound {
@@ -213,17 +218,22 @@ impl Inputs {
                 Origin::Local(Fairness::new(bound.to_string(), memory))
             }
         };
+        let may_help = match bound {
+            ListenAddress::Udp(_) => udp::is_deep(&socket),
+            ListenAddress::Tcp(_)
+            | ListenAddress::UnixDatagram(_)
+            | ListenAddress::UnixStream(_) => true,
+        };
         let drain = Drain {
             socket,
             shard: self.common.shard(),
             counters: Arc::clone(counters),
             bell: Arc::clone(&bell),
             origin,
+            may_help,
         };
-        let thread = thread::Builder::new()
-            .name("drain".into())
-            .spawn(move || drain.run())?;
-        Ok((bell, thread))
+        let ended = drain.start(Arc::clone(&self.common.workshop))?;
+        Ok((bell, ended))
     }
 
     fn streams(&mut self, shard: u8) -> io::Result<&mpsc::Sender<Command>> {
@@ -363,8 +373,8 @@ impl Inputs {
         let mut sockets = Vec::new();
         for input in self.running.drain(..) {
             let mut socket = input.socket;
-            if let Some((_, thread)) = input.drain {
-                socket.drops_known = join(thread, "drain").or(socket.drops_known);
+            if let Some((_, ended)) = input.drain {
+                socket.drops_known = wait_for(&ended).or(socket.drops_known);
             }
             sockets.push(socket);
         }
@@ -391,10 +401,19 @@ fn end(input: Running, what: Place) {
     {
         place.remove();
     }
-    if let Some((bell, thread)) = input.drain {
+    if let Some((bell, ended)) = input.drain {
         bell.stop();
-        join(thread, "drain");
+        wait_for(&ended);
     }
+}
+
+/// Waits for the end of a drain, and for what it leaves.
+fn wait_for(ended: &Receiver<u32>) -> Option<u32> {
+    let left = ended.recv().ok();
+    if left.is_none() {
+        tracing::error!("a drain thread had panicked");
+    }
+    left
 }
 
 fn join<T>(thread: JoinHandle<T>, name: &str) -> Option<T> {

@@ -98,6 +98,11 @@ pub fn reconcile(running: &[&OutputPlan], wanted: &[OutputPlan]) -> Vec<Step> {
 }
 
 impl Outputs {
+    /// Those who do the work of files.
+    pub fn hands(&self) -> &Hands {
+        &self.hands
+    }
+
     /// The memory of which their queues take their shares.
     pub fn memory(&self) -> &Budget {
         &self.memory

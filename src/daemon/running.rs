@@ -158,6 +158,7 @@ impl Running {
             names,
             gate: Arc::new(gate),
             memory,
+            workshop: Arc::new(outputs.hands().clone()),
             notifier: notifier.clone(),
         });
         receive(&mut inputs, opened, connections, inherited, &plan).map_err(StartError::Runtime)?;

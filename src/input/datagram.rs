@@ -2,14 +2,15 @@
 //!
 //! The kernel queues some ten datagrams for all senders of `/dev/log` together (measured, at
 //! `net.unix.max_dgram_qlen` 10), and each further one blocks a program that wants to log. So every
-//! datagram socket has a thread of its own, and nothing on it waits for DNS, a disk or a peer.
+//! datagram socket has a thread of its own, and nothing on it waits for DNS, a disk or a peer. Where it has received
+//! little and would sleep, it may write that itself, and is relieved if it is held up there ([`super::relief`]).
 
 use std::array;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,11 +22,13 @@ use super::bell::{Bell, Call};
 use super::denials::Denials;
 use super::fairness::Fairness;
 use super::limited;
+use super::relief;
 use super::shard::{Peer, Shard, Tally};
 use crate::counters::{InputCounters, Rejection};
 use crate::format::Received;
 use crate::report::Seldom;
-use crate::sys::{dropped_datagrams, set_nice};
+use crate::route::workshop::{Visit, Workshop};
+use crate::sys::dropped_datagrams;
 
 /// Datagrams for each system call. More only cost cache (measured).
 const BATCH: usize = 32;
@@ -36,10 +39,6 @@ const DEEP: u32 = 8;
 
 /// While the queue never empties, what the kernel dropped is asked for once in so many batches.
 const LOOK: u32 = 64;
-
-/// What a drain thread does cannot wait, and what all others do can: the kernel's buffers end, and ours are
-/// larger. As nice(1).
-const URGENT: i32 = -10;
 
 /// After so many octets of a batch what is full is handed over: of long messages a whole batch would make blocks
 /// of megabytes.
@@ -61,6 +60,36 @@ pub struct Drain {
     pub bell: Arc<Bell>,
     /// Whose datagrams arrive here.
     pub origin: Origin,
+    /// Whether the kernel keeps what comes during the few milliseconds after which its thread is relieved.
+    pub may_help: bool,
+}
+
+/// How some work of a drain ended.
+#[derive(Debug)]
+pub(super) enum Step<'a> {
+    /// Its thread may help now: everything was handed over.
+    Help(Visit<'a>),
+    /// The bell said stop, and everything was handed over.
+    Over,
+}
+
+/// What a thread receives with.
+#[derive(Debug)]
+pub(super) struct Gear {
+    slots: Slots,
+    headers: MultiHeaders<SockaddrStorage>,
+    /// Whether all was received and handed over, so that it is time to sleep.
+    is_idle: bool,
+}
+
+impl Gear {
+    pub(super) fn new(drain: &Drain) -> Self {
+        Self {
+            slots: Slots::new(drain.shard.max_message()),
+            headers: MultiHeaders::preallocate(BATCH, None),
+            is_idle: false,
+        }
+    }
 }
 
 /// Whose datagrams arrive at a socket.
@@ -86,66 +115,73 @@ pub struct Network {
 }
 
 impl Drain {
-    /// Receives until the bell says stop, whatever happens: a socket that nobody reads hangs its senders.
+    /// Begins to receive on a thread of its own, which helps in the `workshop` before it sleeps. What is returned gets,
+    /// once the bell has said stop, the kernel's count of what it dropped on this socket, for whoever reads it next.
     ///
-    /// Returns the kernel's count of what it dropped on this socket, for whoever reads it next.
-    pub fn run(mut self) -> u32 {
-        set_nice(URGENT);
-        while catch_unwind(AssertUnwindSafe(|| self.drain())).is_err() {
-            self.shard.hand_over_by_force();
-        }
-        match self.origin {
-            Origin::Local(_) => 0,
-            Origin::Network(network) => network.overflow.seen,
-        }
+    /// # Errors
+    /// If the system has no room for another thread.
+    pub fn start(self, workshop: Arc<dyn Workshop>) -> io::Result<Receiver<u32>> {
+        relief::start(self, workshop)
     }
 
-    fn drain(&mut self) {
-        let mut slots = Slots::new(self.shard.max_message());
-        let mut headers = MultiHeaders::preallocate(BATCH, None);
+    /// Receives until the bell says stop, or until the thread may help.
+    pub(super) fn work<'a>(&mut self, gear: &mut Gear, workshop: &'a dyn Workshop) -> Step<'a> {
+        let Gear {
+            slots,
+            headers,
+            is_idle,
+        } = gear;
         let mut batches = 0_u32;
         let mut full = 0_u32;
         let mut tally = Tally::default();
         let mut last_call = None;
         loop {
-            if let Origin::Local(fairness) = &mut self.origin
-                && let Some(other) = fairness.headers(&self.socket, BATCH)
-            {
-                headers = other;
-            }
-            // A limit is in force for what is sent after the reload that brought it.
-            self.shard.follow();
-            if slots.most != self.shard.max_message() {
-                slots = Slots::new(self.shard.max_message());
-            }
-            match self.receive(&mut slots, &mut headers, &mut tally, full >= DEEP) {
-                Ok(count) => {
-                    full = if count == BATCH {
-                        full.saturating_add(1)
-                    } else {
-                        0
-                    };
-                    batches = batches.wrapping_add(1);
-                    if batches.is_multiple_of(LOOK) {
-                        self.look_for_drops();
-                    }
+            if std::mem::take(is_idle) {
+                self.look_for_drops();
+                self.bell.wait(self.socket.as_fd());
+                self.shard.begin();
+            } else {
+                if let Origin::Local(fairness) = &mut self.origin
+                    && let Some(other) = fairness.headers(&self.socket, BATCH)
+                {
+                    *headers = other;
                 }
-                Err(Errno::EAGAIN) => {
-                    full = 0;
-                    if !self.read_oldest(&mut tally) {
-                        self.shard.before_sleep();
-                        self.look_for_drops();
-                        if last_call.is_some() {
-                            return;
+                // A limit is in force for what is sent after the reload that brought it.
+                self.shard.follow();
+                if slots.most != self.shard.max_message() {
+                    *slots = Slots::new(self.shard.max_message());
+                }
+                match self.receive(slots, headers, &mut tally, full >= DEEP) {
+                    Ok(count) => {
+                        full = if count == BATCH {
+                            full.saturating_add(1)
+                        } else {
+                            0
+                        };
+                        batches = batches.wrapping_add(1);
+                        if batches.is_multiple_of(LOOK) {
+                            self.look_for_drops();
                         }
-                        self.bell.wait(self.socket.as_fd());
-                        self.shard.begin();
                     }
-                }
-                Err(Errno::EINTR) => {}
-                Err(error) => {
-                    // ECONNREFUSED and the like belong to one datagram; the socket goes on.
-                    tracing::debug!("receiving: {error}");
+                    Err(Errno::EAGAIN) => {
+                        full = 0;
+                        if !self.read_oldest(&mut tally) {
+                            if last_call.is_some() {
+                                self.shard.before_sleep();
+                                self.look_for_drops();
+                                return Step::Over;
+                            }
+                            *is_idle = true;
+                            if let Some(visit) = self.before_sleep(workshop) {
+                                return Step::Help(visit);
+                            }
+                        }
+                    }
+                    Err(Errno::EINTR) => {}
+                    Err(error) => {
+                        // ECONNREFUSED and the like belong to one datagram; the socket goes on.
+                        tracing::debug!("receiving: {error}");
+                    }
                 }
             }
             match self.bell.call() {
@@ -153,14 +189,36 @@ impl Drain {
                 Call::Stop => _ = last_call.get_or_insert_with(|| Instant::now() + LAST_CALL),
                 Call::Suspend => {
                     self.read_all(&mut tally);
-                    return;
+                    return Step::Over;
                 }
             }
             if last_call.is_some_and(|end| Instant::now() >= end) {
                 self.read_all(&mut tally);
                 self.look_for_drops();
-                return;
+                return Step::Over;
             }
+        }
+    }
+
+    /// Hands everything over; the thread may help then, if it was little.
+    fn before_sleep<'a>(&mut self, workshop: &'a dyn Workshop) -> Option<Visit<'a>> {
+        if self.may_help {
+            return self.shard.before_sleep_or_help(workshop);
+        }
+        self.shard.before_sleep();
+        None
+    }
+
+    /// After a fault of ours: what can be saved is handed over.
+    pub(super) fn hand_over_by_force(&mut self) {
+        self.shard.hand_over_by_force();
+    }
+
+    /// Closes the socket; returns the kernel's count of what it dropped there, as far as it was counted.
+    pub(super) fn close(self) -> u32 {
+        match self.origin {
+            Origin::Local(_) => 0,
+            Origin::Network(network) => network.overflow.seen,
         }
     }
 
@@ -276,6 +334,7 @@ impl Drain {
 }
 
 /// Where a batch is received. Memory that no datagram came to is not touched, and takes none of the machine.
+#[derive(Debug)]
 struct Slots {
     octets: Vec<u8>,
     /// The longest message that is kept whole.

@@ -19,6 +19,7 @@ pub mod internal;
 pub mod kernel;
 pub mod kmsg;
 pub mod peer;
+mod relief;
 pub mod shard;
 pub mod stream;
 pub mod tcp;

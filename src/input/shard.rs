@@ -24,10 +24,15 @@ use crate::pri::Facility;
 use crate::route::filter::Scene;
 use crate::route::inbox::{Claim, Inbox};
 use crate::route::lanes::{Fate, LATEST, Lanes, Which};
+use crate::route::workshop::{Visit, Workshop};
 use crate::route::{Class, KernelProgram, Policy, RoutingTable};
 
 /// The routing table in force; a reload stores another one.
 pub type Live = Arc<ArcSwap<RoutingTable>>;
+
+/// So many octets are written by the thread that received them, if it would sleep otherwise. Of more it is worth
+/// waking another thread, on another processor.
+const LITTLE: usize = 8 * 1024;
 
 /// Who sent a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -311,6 +316,24 @@ impl Shard {
     pub fn before_sleep(&mut self) {
         self.hand_over_patiently(Which::All);
         self.opened = None;
+    }
+
+    /// As [`Self::before_sleep`]; but if there is little to hand over, the caller has come to the workshop, where he
+    /// is to [help](Visit::help) then.
+    pub(super) fn before_sleep_or_help<'a>(
+        &mut self,
+        workshop: &'a dyn Workshop,
+    ) -> Option<Visit<'a>> {
+        if (1..=LITTLE).contains(&self.lanes.open_octets()) {
+            let visit = Visit::to(workshop);
+            self.lanes.hand_over(Which::All, |_, _| false);
+            if self.lanes.is_clean() {
+                self.opened = None;
+                return Some(visit);
+            }
+        }
+        self.before_sleep();
+        None
     }
 
     /// Somebody has sent more than his share: he, and all others meanwhile, wait for the outputs that are

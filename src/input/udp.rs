@@ -78,6 +78,11 @@ fn report_short_buffer(socket: &OwnedFd, address: SocketAddr) {
     }
 }
 
+/// Whether the receive buffer has room for what comes in some ten milliseconds: a thousand datagrams.
+pub fn is_deep(socket: &OwnedFd) -> bool {
+    getsockopt(socket, sockopt::RcvBuf).is_ok_and(|octets| octets >= 2 << 20)
+}
+
 /// Gives a socket the largest receive buffer that we may have.
 ///
 /// # Errors

@@ -9,7 +9,9 @@
 //! message. So one hand takes turn after turn, and is woken once for all of them. A turn may block as long as it
 //! likes: a disk that hangs, a file that is tried again, a sync. While nobody finishes a turn and others wait,
 //! the keeper hires another hand, and so a stuck disk stops only its own files. There are never more hands than
-//! files, and those without work leave.
+//! files, and those without work leave. A thread that receives may come to help ([`guest`]).
+
+mod guest;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -19,6 +21,7 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::guest::Guest;
 use super::Ended;
 use super::worker::{Turn, Worker};
 
@@ -62,6 +65,10 @@ struct State {
     /// Turns that were finished.
     turns: u64,
     keeper: Keeper,
+    /// Threads that came to help, those of them that have a turn, and how many turns such ones had.
+    visitors: usize,
+    guests: Vec<Guest>,
+    guest_turns: u64,
 }
 
 /// What the keeper waits for.
@@ -87,6 +94,7 @@ struct Job {
     alarm: Option<Instant>,
     /// It is ready, or was called during its turn.
     is_called: bool,
+    no_guests_until: Option<Instant>,
 }
 
 /// What comes before the first turn: somebody else must have ended, if there is one.
@@ -143,6 +151,7 @@ impl Hands {
             first: Some(First(after)),
             alarm: None,
             is_called: false,
+            no_guests_until: None,
         };
         state.jobs.insert(job, entry);
         shared.call(&mut state, job);
@@ -157,9 +166,9 @@ impl Hands {
 }
 
 impl State {
-    /// Hands that do not rest.
+    /// Hands that do not rest, and those who help.
     fn at_work(&self) -> usize {
-        self.hands - self.resting + self.summoned
+        self.hands - self.resting + self.summoned + self.visitors
     }
 }
 
@@ -186,7 +195,7 @@ impl Shared {
         if state.at_work() == 0 {
             self.summon(state);
         } else {
-            self.remind(state, now + PATIENCE);
+            self.remind(state, now + Self::patience(state));
         }
     }
 
@@ -231,10 +240,10 @@ impl Shared {
         Ok(())
     }
 
-    /// What the keeper does, for ever: alarms, and hands for those who wait.
+    /// What the keeper does, for ever: alarms, relief of guests, and hands for those who wait.
     fn keep_time(self: &Arc<Self>) {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let mut turns = 0;
+        let (mut turns, mut guest_turns) = (0, 0);
         let mut looked = Instant::now();
         let mut state = self.lock();
         loop {
@@ -243,6 +252,7 @@ impl Shared {
                 let number = *number;
                 self.call(&mut state, number);
             }
+            let relief = state.relieve_guests(now);
             let waiting = state.ready.front().map(|(_, since)| *since + PATIENCE);
             if waiting.is_some_and(|until| until <= now) && looked + PATIENCE <= now {
                 // Those at work may just be slow; where none of them comes on, they are held up.
@@ -256,7 +266,11 @@ impl Shared {
             }
             let watch = waiting.map(|until| until.max(now + PATIENCE));
             let alarm = state.alarms.first().map(|(at, _)| *at);
-            let until = [watch, alarm].into_iter().flatten().min();
+            // Where guests come and go they find the keeper awake: to wake it takes as long as to write.
+            let come_and_go = state.guest_turns != guest_turns;
+            guest_turns = state.guest_turns;
+            let vigil = come_and_go.then(|| now + guest::PATIENCE);
+            let until = [watch, alarm, relief, vigil].into_iter().flatten().min();
             state.keeper = until.map_or(Keeper::Asleep, Keeper::Until);
             state = match until {
                 None => self

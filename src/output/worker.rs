@@ -160,6 +160,13 @@ impl Worker {
         is_due || self.unsynced_since.is_some() && self.orders.stop_by().is_some()
     }
 
+    /// Whether the next turn will wait for nothing, as far as is known without a look at the inbox: whoever asks may
+    /// hold a lock that those wait for who hold that of the inbox.
+    pub(super) fn is_quick(&self, now: Instant) -> bool {
+        let is_at_peace = self.complaint.is_none() && self.ending.is_none();
+        is_at_peace && self.sync_due().is_none_or(|due| due > now)
+    }
+
     /// Does what comes next; false if that was all.
     fn follow(&mut self, next: Next) -> bool {
         match next {

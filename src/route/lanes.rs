@@ -179,6 +179,12 @@ impl Lanes {
         self.dirty.is_empty()
     }
 
+    /// How many octets the open blocks hold together.
+    pub fn open_octets(&self) -> usize {
+        let octets = |lane: &LaneId| self.open[lane.index()].octets().len();
+        self.dirty.iter().map(octets).sum()
+    }
+
     /// Hands over the blocks that hold something: all of them, or only those that are full.
     ///
     /// Where an inbox has no room, `full` decides: it returns true if it got rid of the block, or false

@@ -14,6 +14,7 @@ pub mod lanes;
 pub mod loss;
 pub mod spooler;
 pub mod whereabouts;
+pub mod workshop;
 
 use std::sync::Arc;
 

@@ -69,12 +69,15 @@ impl Drop for Injection {
 
 /// Whether a thread of the daemon is in this system call on the file `name` (`proc_pid_syscall(5)`).
 pub(crate) fn is_within(daemon: &Daemon, call: libc::c_long, name: &str) -> bool {
+    thread_within(daemon, call, name).is_some()
+}
+
+/// The name of a thread of the daemon that is in this system call on the file `name`.
+pub(crate) fn thread_within(daemon: &Daemon, call: libc::c_long, name: &str) -> Option<String> {
     let process = PathBuf::from(format!("/proc/{}", daemon.pid()));
-    let Ok(path) = daemon.setup().path(name).canonicalize() else {
-        return false;
-    };
+    let path = daemon.setup().path(name).canonicalize().ok()?;
     let tasks = fs::read_dir(process.join("task")).expect("it runs");
-    tasks.flatten().any(|task| {
+    let within = tasks.flatten().find(|task| {
         // One that has just ended is in none.
         let said = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
         let mut words = said.split(' ');
@@ -86,5 +89,7 @@ pub(crate) fn is_within(daemon: &Daemon, call: libc::c_long, name: &str) -> bool
                 let link = process.join("fd").join(descriptor.to_string());
                 fs::read_link(link).is_ok_and(|open| open == path)
             })
-    })
+    });
+    let name = fs::read_to_string(within?.path().join("comm"));
+    Some(name.expect("it runs").trim_end().to_owned())
 }

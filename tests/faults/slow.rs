@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::disk::{SMALL, long, prove_exact, send, send_too_much, unmount};
-use super::injection::{Injection, is_within};
+use super::injection::{Injection, is_within, thread_within};
 use super::sequence::{Verdict, lines_of, message};
 use crate::support::{Daemon, Setup, is_inside, output_of, skip, wait_for};
 
@@ -54,6 +54,48 @@ fn holds_up_its_own_file_alone(call: &str, number: libc::c_long) {
         let verdict = Verdict::of(&daemon.file(name).lines(), &[("a", sent), ("tcp", 500)]);
         assert_eq!(verdict, Verdict::default(), "{name}");
         assert_eq!(counters.output(name)["written"], sent + 500, "{name}");
+    }
+    daemon.finish();
+}
+
+#[test]
+fn f11_the_thread_that_receives_may_write_and_is_relieved_if_that_takes_its_time() {
+    const TRIES: usize = 20;
+    let slow = |number: usize| format!("slow{number}");
+    let rule = |number| format!("!p{number}\nuser.*\t-{{dir}}/{}\n", slow(number));
+    let rules: String = (0..TRIES).map(rule).collect();
+    let daemon = Daemon::start(&format!("{rules}!*\nuser.*\t-{{dir}}/quick\n"));
+    let files: Vec<String> = (0..TRIES).map(slow).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let fault = format!("write:delay_enter={HELD}");
+    let Some(injection) = Injection::attach_to_all(&daemon, &files, &fault) else {
+        return daemon.finish();
+    };
+    // It is he who writes a lone message, unless the machine is so busy that another thread is faster.
+    let tried = (0..TRIES).find(|number| {
+        daemon.unix(&format!("<13>p{number}: alone"));
+        let name = slow(*number);
+        wait_for("the call to begin", || {
+            is_within(&daemon, libc::SYS_write, &name)
+        });
+        thread_within(&daemon, libc::SYS_write, &name).as_deref() == Some("drain")
+    });
+    let tried = tried.expect("he is faster once in a while") as u64 + 1;
+    // He is still there, and somebody receives.
+    send(&daemon, "a", 0, 500);
+    daemon.file("quick").wait_for("src=a n=499 ");
+    assert!(is_within(
+        &daemon,
+        libc::SYS_write,
+        &slow(tried as usize - 1)
+    ));
+    drop(injection);
+    let counters = daemon.quiet();
+    let quick = daemon.file("quick").lines();
+    assert_eq!(Verdict::of(&quick, &[("a", 500)]), Verdict::default());
+    assert_eq!(counters.output("quick")["written"], 500 + tried);
+    for number in 0..tried {
+        assert_eq!(counters.output(&slow(number as usize))["written"], 1);
     }
     daemon.finish();
 }

@@ -21,6 +21,7 @@ use syslogd::input::fairness::Fairness;
 use syslogd::input::peer::PeerNames;
 use syslogd::input::shard::Shard;
 use syslogd::message::{Flag, Message, Sender, Timestamp, trim};
+use syslogd::output::Hands;
 use syslogd::output::repeat::{Head, Repeats, Style};
 use syslogd::pri::Pri;
 use syslogd::route::inbox::{self, Next, Order};
@@ -74,8 +75,11 @@ pub(crate) fn receive(circumstances: Circumstances<'_>, datagrams: &[Vec<u8>]) -
         counters: Arc::clone(&counters),
         bell,
         origin,
+        may_help: false,
     };
-    drain.run();
+    let ended = drain.start(Arc::new(Hands::default()));
+    let ended = ended.expect("threads are left").recv();
+    assert_eq!(ended, Ok(0), "nothing was dropped");
     live.store(Arc::new(RoutingTable::empty()));
     assert!(counters.balance());
     assert_eq!(counters.received.get(), datagrams.len() as u64);

@@ -6,6 +6,7 @@ use crate::output::forward::Limits;
 use crate::output::{Sink, Surroundings, compress::Compressor, memory::Rings, repeat::Folding};
 use crate::pri::{Facility, Pri, Severity};
 use crate::route::inbox::{Inbox, inbox};
+use crate::route::workshop::{Relief, Visit};
 use std::fs;
 use std::path::Path;
 
@@ -59,6 +60,14 @@ impl Log {
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
+}
+
+fn await_that(what: &str, is_so: impl Fn() -> bool) {
+    let end = soon();
+    while !is_so() {
+        assert!(Instant::now() < end, "{what} never came");
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -122,4 +131,139 @@ fn a_successor_begins_when_its_predecessor_has_ended() {
     assert_eq!(first.end().written.get(), 1);
     assert_eq!(second.end().written.get(), 1);
     assert_eq!(fs::read(&path).expect("the log"), b"1\n2\n");
+}
+
+/// One that has come to help, and what becomes of him.
+#[derive(Clone, Debug, Default)]
+struct Helper(Arc<Mutex<Calls>>);
+
+#[derive(Debug, Default)]
+struct Calls {
+    /// How often there was no room for his relief yet.
+    refused: u32,
+    relieved: u32,
+}
+
+impl Helper {
+    /// His relief, which is possible at the call after so many.
+    fn relief(&self, refuses: u32) -> Relief {
+        let calls = Arc::clone(&self.0);
+        Arc::new(move || {
+            let mut calls = calls.lock().expect("nobody panics");
+            if calls.refused < refuses {
+                calls.refused += 1;
+                return false;
+            }
+            calls.relieved += 1;
+            true
+        })
+    }
+
+    fn calls(&self) -> (u32, u32) {
+        let calls = self.0.lock().expect("nobody panics");
+        (calls.refused, calls.relieved)
+    }
+}
+
+#[test]
+fn whoever_comes_to_help_writes_it_himself_and_at_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let hands = Hands::default();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    let (one, other) = (log(&hands, &a, None), log(&hands, &b, None));
+    hands.wait_for_first_turns(Duration::from_secs(60));
+    let helper = Helper::default();
+    for _ in 0..100 {
+        let visit = Visit::to(&hands);
+        one.offer("a\n");
+        other.offer("b\n");
+        // Where the machine lets him come late, others do it.
+        visit.help(&helper.relief(0));
+    }
+    let (by_helper, helpers) = {
+        let state = hands.0.lock();
+        (state.guest_turns, state.visitors)
+    };
+    assert!(by_helper > 0);
+    assert_eq!(helpers, 0);
+    one.end();
+    other.end();
+    assert_eq!(fs::read(&a).expect("the log"), b"a\n".repeat(100));
+    assert_eq!(fs::read(&b).expect("the log"), b"b\n".repeat(100));
+}
+
+#[test]
+fn whoever_came_and_does_not_help_leaves_it_to_the_hands() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let hands = Hands::default();
+    let one = log(&hands, &dir.path().join("a"), None);
+    hands.wait_for_first_turns(Duration::from_secs(60));
+    let visit = Visit::to(&hands);
+    one.offer("a\n");
+    drop(visit);
+    // One of them is on its way, or was.
+    let is_at_work = hands.0.lock().at_work() > 0;
+    assert!(is_at_work || one.counters.written.get() == 1);
+    assert_eq!(one.end().written.get(), 1);
+}
+
+/// A directory that is missing until this goes, also where a test fails: else those who wait for it would for ever.
+struct MadeAtLast<'a>(&'a Path);
+
+impl Drop for MadeAtLast<'_> {
+    fn drop(&mut self) {
+        fs::create_dir(self.0).expect("a directory");
+    }
+}
+
+#[test]
+fn f9_a_helper_who_is_held_up_is_relieved_once_and_that_file_gets_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let missing = dir.path().join("missing");
+    let hands = Hands::default();
+    let well = log(&hands, &dir.path().join("well"), None);
+    let (first, second) = (Helper::default(), Helper::default());
+    let mut stuck = Vec::new();
+    thread::scope(|threads| {
+        let _made = MadeAtLast(&missing);
+        // Where the machine lets him come late, a hand is stuck instead of him: then it is tried with another file.
+        while first.calls().1 == 0 {
+            let path = missing.join(format!("{}", stuck.len()));
+            stuck.push(log(&hands, &path, None));
+            hands.wait_for_first_turns(Duration::from_secs(60));
+            let visit = Visit::to(&hands);
+            stuck[stuck.len() - 1].offer("1\n");
+            let helps = threads.spawn(|| visit.help(&first.relief(2)));
+            await_that("relief", || first.calls().1 > 0 || helps.is_finished());
+        }
+        let number = stuck.len();
+        assert!(!hands.0.lock().is_for_guests(number, Instant::now()));
+        // The next one finds his own work only: he does not wait for the file that is stuck.
+        let visit = Visit::to(&hands);
+        stuck[number - 1].offer("2\n");
+        well.offer("a\n");
+        visit.help(&second.relief(0));
+    });
+    assert_eq!(first.calls(), (2, 1), "asked again until it was possible");
+    // Once it is well again it is for the hands, for a while.
+    let number = stuck.len();
+    let last = stuck.pop().expect("there is one");
+    let rests = || {
+        let state = hands.0.lock();
+        state
+            .jobs
+            .get(&number)
+            .is_some_and(|job| job.worker.is_some())
+    };
+    await_that("it has rested", || {
+        last.counters.written.get() == 2 && rests()
+    });
+    assert!(!hands.0.lock().is_for_guests(number, Instant::now()));
+    last.end();
+    let log = fs::read(missing.join(format!("{}", number - 1))).expect("the log");
+    assert_eq!(log, b"1\n2\n");
+    for other in stuck {
+        assert_eq!(other.end().written.get(), 1);
+    }
+    well.end();
 }

@@ -1,0 +1,134 @@
+//! Guests: threads that receive, have received little, and write it themselves before they sleep.
+//!
+//! A turn may hang with its disk, and a guest has something better to do. So the keeper watches over each turn of a
+//! guest: one that takes longer than [`PATIENCE`] has it relieved, once, and its output gets no guests for a while.
+
+use std::time::{Duration, Instant};
+
+use super::{Hands, Shared, State};
+use crate::route::workshop::{Relief, Workshop};
+
+/// A turn of a guest that takes longer than this has it relieved; it is noticed after twice this time at most.
+pub(super) const PATIENCE: Duration = Duration::from_millis(5);
+
+/// An output where that happened gets no guests for this long.
+const NO_GUESTS: Duration = Duration::from_secs(60);
+
+/// Turns for each visit: what the guest has brought, and no more than it is there to give.
+const TURNS: usize = 16;
+
+/// A guest during a turn.
+#[derive(Debug)]
+pub(super) struct Guest {
+    number: u64,
+    job: usize,
+    since: Instant,
+    /// Absent once it was called.
+    relief: Option<Waiting>,
+}
+
+/// Somebody who will be called if a turn takes too long.
+struct Waiting(Relief);
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+impl Workshop for Hands {
+    fn come(&self) {
+        self.0.lock().visitors += 1;
+    }
+
+    fn help(&self, relief: &Relief) {
+        let shared = &self.0;
+        let mut state = shared.lock();
+        for _ in 0..state.ready.len().min(TURNS) {
+            let Some((number, since)) = state.ready.pop_front() else {
+                return;
+            };
+            let now = Instant::now();
+            if !state.is_for_guests(number, now) {
+                state.ready.push_back((number, since));
+                continue;
+            }
+            let guest = state.note_guest(number, now, relief);
+            shared.remind(&mut state, now + PATIENCE);
+            state = shared.turn(state, number);
+            if state.forget_guest(guest) {
+                return;
+            }
+        }
+    }
+
+    fn leave(&self) {
+        let mut state = self.0.lock();
+        state.visitors -= 1;
+        if !state.ready.is_empty() && state.at_work() == 0 {
+            self.0.summon(&mut state);
+        }
+    }
+}
+
+impl State {
+    /// Whether a turn of this job will be quick, as far as is known.
+    pub(super) fn is_for_guests(&self, number: usize, now: Instant) -> bool {
+        self.jobs.get(&number).is_some_and(|job| {
+            let is_open = job.no_guests_until.is_none_or(|until| until <= now);
+            let worker = job.worker.as_ref();
+            is_open && job.first.is_none() && worker.is_some_and(|worker| worker.is_quick(now))
+        })
+    }
+
+    fn note_guest(&mut self, job: usize, since: Instant, relief: &Relief) -> u64 {
+        self.guest_turns += 1;
+        let number = self.guest_turns;
+        self.guests.push(Guest {
+            number,
+            job,
+            since,
+            relief: Some(Waiting(Relief::clone(relief))),
+        });
+        number
+    }
+
+    /// Its turn is over; tells whether it was relieved.
+    fn forget_guest(&mut self, number: u64) -> bool {
+        let at = self.guests.iter().position(|guest| guest.number == number);
+        at.is_some_and(|at| self.guests.swap_remove(at).relief.is_none())
+    }
+
+    /// Relieves the guests whose turn takes too long; tells when to look after the others.
+    pub(super) fn relieve_guests(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for guest in &mut self.guests {
+            let Some(Waiting(relief)) = &guest.relief else {
+                continue;
+            };
+            if guest.since + PATIENCE <= now {
+                if relief() {
+                    guest.relief = None;
+                    if let Some(job) = self.jobs.get_mut(&guest.job) {
+                        job.no_guests_until = Some(now + NO_GUESTS);
+                    }
+                    continue;
+                }
+                guest.since = now;
+            }
+            next = next.into_iter().chain([guest.since + PATIENCE]).min();
+        }
+        next
+    }
+}
+
+impl Shared {
+    /// How soon somebody must look after a job that was called now: sooner, if it is a guest who is there for it.
+    pub(super) fn patience(state: &State) -> Duration {
+        if state.visitors > 0 {
+            PATIENCE
+        } else {
+            super::PATIENCE
+        }
+    }
+}

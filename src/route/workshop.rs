@@ -1,0 +1,53 @@
+//! Where the work of outputs is done, as a thread sees it that has nothing else to do.
+//!
+//! ```text
+//! come ─► hand blocks over ─► help: write them ─► leave
+//!           nobody is woken      │ takes too long
+//!                                └────────────► relief: another thread does what this one is there for
+//! ```
+//!
+//! To wake a thread for one message costs more than to write it. So a thread that has received little, and would
+//! sleep now, writes it. That must not keep it from what it is there for: whoever helps names its relief.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Has another thread do what the helper is there for; false if the system has no room for one, and it is to be
+/// asked again.
+pub type Relief = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Those who do the work of outputs.
+pub trait Workshop: fmt::Debug + Send + Sync {
+    /// Somebody comes to help: until he leaves, nobody else is woken for what comes.
+    fn come(&self);
+
+    /// Does what there is to do and is known to be quick. If it takes more than a few milliseconds all the same,
+    /// `relief` is called from another thread.
+    fn help(&self, relief: &Relief);
+
+    /// Whoever came leaves; what is left is for others.
+    fn leave(&self);
+}
+
+/// The time from coming to leaving.
+#[derive(Debug)]
+pub struct Visit<'a>(&'a dyn Workshop);
+
+impl<'a> Visit<'a> {
+    /// Comes.
+    pub fn to(workshop: &'a dyn Workshop) -> Self {
+        workshop.come();
+        Self(workshop)
+    }
+
+    /// Helps, and leaves. May block for as long as an output does: see [`Workshop::help`].
+    pub fn help(self, relief: &Relief) {
+        self.0.help(relief);
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
