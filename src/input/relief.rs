@@ -50,6 +50,12 @@ pub(super) fn start(drain: Drain, workshop: Arc<dyn Workshop>) -> io::Result<Rec
     Ok(ended)
 }
 
+impl Relief for Desk {
+    fn begin(self: Arc<Self>) -> bool {
+        self.hire().is_ok()
+    }
+}
+
 impl Desk {
     /// Begins a thread that takes up what lies here.
     fn hire(self: &Arc<Self>) -> io::Result<()> {
@@ -76,8 +82,7 @@ impl Desk {
 
     fn serve(self: &Arc<Self>, mut drain: Box<Drain>) {
         set_nice(URGENT);
-        let desk = Arc::clone(self);
-        let relief: Relief = Arc::new(move || desk.hire().is_ok());
+        let relief: Arc<dyn Relief> = Arc::<Self>::clone(self);
         let mut gear = Gear::new(&drain);
         loop {
             let work = AssertUnwindSafe(|| drain.work(&mut gear, &*self.workshop));

@@ -12,9 +12,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Has another thread do what the helper is there for; false if the system has no room for one, and it is to be
-/// asked again.
-pub type Relief = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whoever does what a helper is there for, if that one is held up.
+pub trait Relief: fmt::Debug + Send + Sync {
+    /// Begins to do it, on another thread; false if the system has no room for one, and it is to be asked again.
+    fn begin(self: Arc<Self>) -> bool;
+}
 
 /// Those who do the work of outputs.
 pub trait Workshop: fmt::Debug + Send + Sync {
@@ -22,8 +24,8 @@ pub trait Workshop: fmt::Debug + Send + Sync {
     fn come(&self);
 
     /// Does what there is to do and is known to be quick. If it takes more than a few milliseconds all the same,
-    /// `relief` is called from another thread.
-    fn help(&self, relief: &Relief);
+    /// `relief` begins.
+    fn help(&self, relief: &Arc<dyn Relief>);
 
     /// Whoever came leaves; what is left is for others.
     fn leave(&self);
@@ -41,7 +43,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Helps, and leaves. May block for as long as an output does: see [`Workshop::help`].
-    pub fn help(self, relief: &Relief) {
+    pub fn help(self, relief: &Arc<dyn Relief>) {
         self.0.help(relief);
     }
 }

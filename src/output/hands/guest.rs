@@ -3,6 +3,7 @@
 //! A turn may hang with its disk, and a guest has something better to do. So the keeper watches over each turn of a
 //! guest: one that takes longer than [`PATIENCE`] has it relieved, once, and its output gets no guests for a while.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Hands, Shared, State};
@@ -23,17 +24,8 @@ pub(super) struct Guest {
     number: u64,
     job: usize,
     since: Instant,
-    /// Absent once it was called.
-    relief: Option<Waiting>,
-}
-
-/// Somebody who will be called if a turn takes too long.
-struct Waiting(Relief);
-
-impl std::fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Waiting")
-    }
+    /// Absent once it has begun.
+    relief: Option<Arc<dyn Relief>>,
 }
 
 impl Workshop for Hands {
@@ -41,7 +33,7 @@ impl Workshop for Hands {
         self.0.lock().visitors += 1;
     }
 
-    fn help(&self, relief: &Relief) {
+    fn help(&self, relief: &Arc<dyn Relief>) {
         let shared = &self.0;
         let mut state = shared.lock();
         for _ in 0..state.ready.len().min(TURNS) {
@@ -81,14 +73,14 @@ impl State {
         })
     }
 
-    fn note_guest(&mut self, job: usize, since: Instant, relief: &Relief) -> u64 {
+    fn note_guest(&mut self, job: usize, since: Instant, relief: &Arc<dyn Relief>) -> u64 {
         self.guest_turns += 1;
         let number = self.guest_turns;
         self.guests.push(Guest {
             number,
             job,
             since,
-            relief: Some(Waiting(Relief::clone(relief))),
+            relief: Some(Arc::clone(relief)),
         });
         number
     }
@@ -103,11 +95,11 @@ impl State {
     pub(super) fn relieve_guests(&mut self, now: Instant) -> Option<Instant> {
         let mut next = None;
         for guest in &mut self.guests {
-            let Some(Waiting(relief)) = &guest.relief else {
+            let Some(relief) = &guest.relief else {
                 continue;
             };
             if guest.since + PATIENCE <= now {
-                if relief() {
+                if Arc::clone(relief).begin() {
                     guest.relief = None;
                     if let Some(job) = self.jobs.get_mut(&guest.job) {
                         job.no_guests_until = Some(now + NO_GUESTS);

@@ -133,36 +133,34 @@ fn a_successor_begins_when_its_predecessor_has_ended() {
     assert_eq!(fs::read(&path).expect("the log"), b"1\n2\n");
 }
 
-/// One that has come to help, and what becomes of him.
-#[derive(Clone, Debug, Default)]
-struct Helper(Arc<Mutex<Calls>>);
-
+/// Relief that is possible at the call after so many.
 #[derive(Debug, Default)]
-struct Calls {
-    /// How often there was no room for his relief yet.
-    refused: u32,
-    relieved: u32,
+struct Substitute {
+    refuses: u32,
+    calls: Mutex<Calls>,
 }
 
-impl Helper {
-    /// His relief, which is possible at the call after so many.
-    fn relief(&self, refuses: u32) -> Relief {
-        let calls = Arc::clone(&self.0);
-        Arc::new(move || {
-            let mut calls = calls.lock().expect("nobody panics");
-            if calls.refused < refuses {
-                calls.refused += 1;
-                return false;
-            }
-            calls.relieved += 1;
-            true
-        })
-    }
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Calls {
+    refused: u32,
+    begun: u32,
+}
 
-    fn calls(&self) -> (u32, u32) {
-        let calls = self.0.lock().expect("nobody panics");
-        (calls.refused, calls.relieved)
+impl Relief for Substitute {
+    fn begin(self: Arc<Self>) -> bool {
+        let mut calls = self.calls.lock().expect("nobody panics");
+        if calls.refused < self.refuses {
+            calls.refused += 1;
+            return false;
+        }
+        calls.begun += 1;
+        true
     }
+}
+
+/// One who never refuses.
+fn substitute() -> Arc<dyn Relief> {
+    Arc::new(Substitute::default())
 }
 
 #[test]
@@ -172,13 +170,13 @@ fn whoever_comes_to_help_writes_it_himself_and_at_once() {
     let (a, b) = (dir.path().join("a"), dir.path().join("b"));
     let (one, other) = (log(&hands, &a, None), log(&hands, &b, None));
     hands.wait_for_first_turns(Duration::from_secs(60));
-    let helper = Helper::default();
+    let relief = substitute();
     for _ in 0..100 {
         let visit = Visit::to(&hands);
         one.offer("a\n");
         other.offer("b\n");
         // Where the machine lets him come late, others do it.
-        visit.help(&helper.relief(0));
+        visit.help(&relief);
     }
     let (by_helper, helpers) = {
         let state = hands.0.lock();
@@ -222,19 +220,27 @@ fn f9_a_helper_who_is_held_up_is_relieved_once_and_that_file_gets_no_other() {
     let missing = dir.path().join("missing");
     let hands = Hands::default();
     let well = log(&hands, &dir.path().join("well"), None);
-    let (first, second) = (Helper::default(), Helper::default());
+    let first = Arc::new(Substitute {
+        refuses: 2,
+        ..Substitute::default()
+    });
+    let calls = || *first.calls.lock().expect("nobody panics");
+    let has_begun = || calls().begun > 0;
     let mut stuck = Vec::new();
     thread::scope(|threads| {
         let _made = MadeAtLast(&missing);
         // Where the machine lets him come late, a hand is stuck instead of him: then it is tried with another file.
-        while first.calls().1 == 0 {
+        while !has_begun() {
             let path = missing.join(format!("{}", stuck.len()));
             stuck.push(log(&hands, &path, None));
             hands.wait_for_first_turns(Duration::from_secs(60));
             let visit = Visit::to(&hands);
             stuck[stuck.len() - 1].offer("1\n");
-            let helps = threads.spawn(|| visit.help(&first.relief(2)));
-            await_that("relief", || first.calls().1 > 0 || helps.is_finished());
+            let helps = threads.spawn(|| {
+                let relief: Arc<dyn Relief> = Arc::<Substitute>::clone(&first);
+                visit.help(&relief);
+            });
+            await_that("relief", || has_begun() || helps.is_finished());
         }
         let number = stuck.len();
         assert!(!hands.0.lock().is_for_guests(number, Instant::now()));
@@ -242,9 +248,13 @@ fn f9_a_helper_who_is_held_up_is_relieved_once_and_that_file_gets_no_other() {
         let visit = Visit::to(&hands);
         stuck[number - 1].offer("2\n");
         well.offer("a\n");
-        visit.help(&second.relief(0));
+        visit.help(&substitute());
     });
-    assert_eq!(first.calls(), (2, 1), "asked again until it was possible");
+    let once = Calls {
+        refused: 2,
+        begun: 1,
+    };
+    assert_eq!(calls(), once, "asked again until it was possible");
     // Once it is well again it is for the hands, for a while.
     let number = stuck.len();
     let last = stuck.pop().expect("there is one");
