@@ -96,6 +96,7 @@ impl Figures {
 }
 
 /// TIMESTAMP of RFC 5424; `None` if the field has not even the shape of one.
+#[inline]
 pub(in crate::message) fn rfc5424(field: &[u8]) -> Option<Read> {
     let (mut figures, separator) = rfc3339(field)?;
     // Without an offset the zone is unknown, and here nobody promised that it is ours.
@@ -105,17 +106,18 @@ pub(in crate::message) fn rfc5424(field: &[u8]) -> Option<Read> {
 
 /// TIMESTAMP at the head of an RFC 3164 message: its figures, and the octets after it, which are none
 /// or begin with SP or `:`.
+#[inline]
 pub(in crate::message) fn rfc3164(octets: &[u8]) -> Option<(Figures, &[u8])> {
-    match octets {
-        [b'0'..=b'9', _, _, _, b'-', ..] => iso(octets),
+    let (year, rest) = match octets {
+        [b'0'..=b'9', _, _, _, b'-', ..] => return iso(octets),
         [y1 @ b'0'..=b'9', y2, y3, y4, b' ', rest @ ..] => {
-            let year = number(&[*y1, *y2, *y3, *y4])?;
-            let (mut figures, rest) = bsd(rest)?;
-            figures.year = Some(year);
-            Some((figures, rest))
+            (Some(number(&[*y1, *y2, *y3, *y4])?), rest)
         }
-        _ => bsd(octets),
-    }
+        _ => (None, octets),
+    };
+    let (mut figures, rest) = bsd(rest)?;
+    figures.year = year.or(figures.year);
+    Some((figures, rest))
 }
 
 /// `Mmm dd hh:mm:ss`, the day padded with a space, a zero or not at all, and a year after it or not.
@@ -182,6 +184,7 @@ fn iso(octets: &[u8]) -> Option<(Figures, &[u8])> {
 /// A whole word `yyyy-mm-ddThh:mm:ss` with what follows it, and its separator.
 ///
 /// Once these nineteen octets are right the word is a TIMESTAMP; what is wrong after them breaks it.
+#[inline]
 fn rfc3339(word: &[u8]) -> Option<(Figures, u8)> {
     let (date @ [_, _, _, _, b'-', _, _, b'-'], rest) = word.split_first_chunk()? else {
         return None;
@@ -248,26 +251,23 @@ fn rfc3339(word: &[u8]) -> Option<(Figures, u8)> {
 
 /// TIME-SECFRAC: a dot or a comma, then digits, of which six count. Gives the octets after it.
 fn fraction<'a>(octets: &'a [u8], figures: &mut Figures) -> &'a [u8] {
-    let digits = octets.get(1..).unwrap_or_default();
-    let length = digits
-        .iter()
-        .position(|octet| !octet.is_ascii_digit())
-        .unwrap_or(digits.len());
-    if length == 0 {
+    let mut rest = octets.get(1..).unwrap_or_default();
+    if !matches!(rest, [b'0'..=b'9', ..]) {
         figures.broken = true;
     }
-    if length > 6 {
+    for place in [100_000, 10_000, 1000, 100, 10, 1] {
+        let [digit @ b'0'..=b'9', after @ ..] = rest else {
+            return rest;
+        };
+        let digit = u32::from(digit.wrapping_sub(b'0'));
+        figures.micros = figures.micros.wrapping_add(digit.wrapping_mul(place));
+        rest = after;
+    }
+    if let [b'0'..=b'9', ..] = rest {
         figures.flags.insert(Flag::TimestampPrecisionTruncated);
     }
-    let (digits, rest) = digits.split_at_checked(length).unwrap_or((digits, b""));
-    let places = [100_000, 10_000, 1000, 100, 10, 1];
-    figures.micros = digits
-        .iter()
-        .zip(places)
-        .fold(0, |micros: u32, (digit, place)| {
-            micros.wrapping_add(u32::from(digit.wrapping_sub(b'0')).wrapping_mul(place))
-        });
-    rest
+    let digits = rest.iter().take_while(|octet| octet.is_ascii_digit());
+    rest.get(digits.count()..).unwrap_or_default()
 }
 
 /// The month of this name, and whether its letters were not in the case that RFC 3164 4.1.2 demands.
