@@ -322,7 +322,11 @@ fn plain_prefix<const ALSO: u8>(octets: &[u8]) -> usize {
 #[inline(always)]
 fn find_characters(window: &Window, characters: &mut [u8; REACH + STRETCH]) {
     characters.copy_within(STRETCH.., 0);
-    if memchr::memchr2(0xe2, 0xd8, window).is_none() {
+    let mut may_act = [0; STRETCH];
+    for (may_act, octet) in may_act.iter_mut().zip(window) {
+        *may_act = mask(*octet == 0xe2) | mask(*octet == 0xd8);
+    }
+    if may_act == [0; STRETCH] {
         for at in 0..STRETCH {
             let (a, b, c, d) = (window[at], window[at + 1], window[at + 2], window[at + 3]);
             characters[at + REACH] = character(a, b, c, d);

@@ -18,6 +18,7 @@
 mod flags;
 mod rfc3164;
 mod rfc5424;
+mod search;
 mod structured_data;
 mod timestamp;
 

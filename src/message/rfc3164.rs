@@ -16,6 +16,7 @@ use nom::bytes::complete::{tag, take_while_m_n};
 use nom::combinator::opt;
 use nom::sequence::terminated;
 
+use super::search::{self, position};
 use super::timestamp::{self, Figures};
 use super::{Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, Sender};
 
@@ -93,7 +94,7 @@ impl<'a> Cisco<'a> {
             rest,
             ..none
         };
-        if timestamp::rfc3164(rest).is_some() {
+        if is_stamped(rest) {
             return numbered;
         }
         match before_colon(rest) {
@@ -101,7 +102,7 @@ impl<'a> Cisco<'a> {
                 if *first != b'%' && memchr(b' ', hostname).is_none() =>
             {
                 let rest = opt(sequence).parse(rest).map_or(rest, |(rest, _)| rest);
-                if timestamp::rfc3164(unmarked(rest)).is_some() {
+                if is_stamped(unmarked(rest)) {
                     Self {
                         hostname,
                         rest,
@@ -114,6 +115,12 @@ impl<'a> Cisco<'a> {
             Some(_) | None => numbered,
         }
     }
+}
+
+/// Whether a TIMESTAMP stands at the front.
+#[cold]
+fn is_stamped(octets: &[u8]) -> bool {
+    timestamp::rfc3164(octets).is_some()
 }
 
 /// Without the mark of a clock that is not synchronised.
@@ -245,11 +252,10 @@ fn year_follows(octets: &[u8]) -> bool {
 
 /// HOSTNAME and what follows it.
 fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
-    let spaces = match octets {
-        [b' ', ..] => position(octets, |octet| [octet != b' ']).unwrap_or(octets.len()),
-        _ => 0,
+    let rest = match octets {
+        [b' ', ..] => octets.get(spaces(octets)..).unwrap_or_default(),
+        _ => octets,
     };
-    let rest = octets.get(spaces..).unwrap_or_default();
     if rest.is_empty() {
         return header.texted(rest);
     }
@@ -271,7 +277,7 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
             return header.tagged(rest, Tags::Word);
         }
     }
-    let Some((word, [_, after @ ..])) = first_word(rest) else {
+    let Some((word, [_, after @ ..])) = search::word(rest) else {
         // One word is content, and not a host that has nothing to say.
         return header.tagged(rest, Tags::Clear);
     };
@@ -279,7 +285,7 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
         Sender::Local { hostname } if !is_own_name(word, hostname) => {
             header.tagged(rest, Tags::Word);
         }
-        Sender::Local { .. } | Sender::Remote => match hostname(word) {
+        Sender::Local { .. } | Sender::Remote => match hostname(word, rest) {
             Some(hostname) => {
                 header.hostname = header.limited(hostname, HOSTNAME_LIMIT);
                 // Cisco ASA puts ` : ` between its name and the TAG.
@@ -294,45 +300,26 @@ fn host<'a>(octets: &'a [u8], sender: Sender<'_>, header: &mut Header<'a>) {
     }
 }
 
-/// The HOSTNAME that a word is; `None` if it is rather a TAG or content.
-fn hostname(word: &[u8]) -> Option<&[u8]> {
+/// The HOSTNAME that a word is; `None` if it is rather a TAG or content. `octets` begin with it and a SP.
+fn hostname<'a>(word: &'a [u8], octets: &[u8]) -> Option<&'a [u8]> {
     if let [b'[', inner @ .., b']'] = word {
         return is_ipv6(inner).then_some(inner);
     }
     if matches!(word, [] | [b'{' | b'"' | b'<' | b'(', ..]) {
         return None;
     }
-    let marks = |octet| [octet == b':', octet == b'[', octet == b'='];
-    (position(word, marks).is_none() || is_ipv6(word)).then_some(word)
+    // With the SP, since then there are eight octets to look at, where the word has perhaps seven.
+    let end = position(octets, [b':', b'[', b'=', b' '], 0);
+    (end == Some(word.len()) || is_ipv6(word)).then_some(word)
 }
 
-/// The octets up to the first SP, and from there; `None` if there is no SP.
-fn first_word(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    // A HOSTNAME is short: looking at its octets costs less than calling a search.
-    let short = octets.get(..HOSTNAME_LIMIT).unwrap_or(octets);
-    let end = short.iter().position(|octet| *octet == b' ');
-    let end = end.or_else(|| memchr(b' ', octets))?;
-    octets.split_at_checked(end)
-}
-
-/// Where the first octet is that is `wanted`: a few one by one, since words are short, and then many at once.
-#[inline]
-fn position<const N: usize>(octets: &[u8], wanted: impl Fn(u8) -> [bool; N]) -> Option<usize> {
-    // Without a choice, so that the compiler makes vectors of it.
-    let wanted = |octet| {
-        let answers = wanted(octet).into_iter().map(u8::from);
-        answers.fold(0, |any, answer| any | answer)
-    };
-    let (short, long) = octets.split_at(octets.len().min(PIECE));
-    if let Some(at) = short.iter().position(|octet| wanted(*octet) != 0) {
-        return Some(at);
-    }
-    let without = |piece: &&[u8]| piece.iter().fold(0, |any, octet| any | wanted(*octet)) == 0;
-    let pieces = long.chunks_exact(PIECE).take_while(without).count();
-    let start = short.len().saturating_add(pieces.saturating_mul(PIECE));
-    let rest = octets.get(start..)?;
-    let at = rest.iter().position(|octet| wanted(*octet) != 0)?;
-    Some(start.saturating_add(at))
+/// How many SP stand at the front.
+fn spaces(octets: &[u8]) -> usize {
+    let (pieces, _) = octets.as_chunks::<32>();
+    let full = pieces.iter().take_while(|piece| **piece == [b' '; 32]);
+    let full = full.count().saturating_mul(32);
+    let rest = octets.get(full..).unwrap_or_default().iter();
+    full.saturating_add(rest.take_while(|octet| **octet == b' ').count())
 }
 
 /// An IPv6 address, with its scope (RFC 4007 11) or without.
@@ -346,16 +333,21 @@ fn is_ipv6(word: &[u8]) -> bool {
 
 /// Whether both are the same host, if either leaves its domain out.
 fn is_own_name(word: &[u8], own: &[u8]) -> bool {
-    let short = |name: &[u8]| memchr(b'.', name).unwrap_or(name.len());
-    let (word_short, own_short) = (short(word), short(own));
-    let whole = word_short != word.len() && own_short != own.len();
-    let (word, own) = if whole {
-        (Some(word), Some(own))
+    let (short, long) = if word.len() < own.len() {
+        (word, own)
     } else {
-        (word.get(..word_short), own.get(..own_short))
+        (own, word)
     };
-    word.zip(own)
-        .is_some_and(|(word, own)| !own.is_empty() && word.eq_ignore_ascii_case(own))
+    let Some((head, domain)) = long.split_at_checked(short.len()) else {
+        return false;
+    };
+    // Nearly always the word is a TAG, which differs in its first octet.
+    head.eq_ignore_ascii_case(short)
+        && match domain {
+            [] => !short.is_empty(),
+            [b'.', ..] => !short.is_empty() && memchr(b'.', short).is_none(),
+            _ => false,
+        }
 }
 
 /// How much a TAG must look like one.
@@ -379,7 +371,8 @@ impl<'a> Header<'a> {
     /// Reads TAG, its separator and the text after it.
     fn tagged(&mut self, octets: &'a [u8], tags: Tags) {
         self.texted(octets);
-        let end = position(octets, ends_tag).unwrap_or(octets.len());
+        // RFC 3164 4.1.3 allows letters and digits; the world uses whatever prints.
+        let end = position(octets, [b':', b'[', DEL], b'!').unwrap_or(octets.len());
         let Some((name, after)) = octets.split_at_checked(end) else {
             return;
         };
@@ -392,8 +385,7 @@ impl<'a> Header<'a> {
             // JSON and XML begin a text, and never a TAG.
             ([] | [b'{' | b'"' | b'<', ..], _) => {}
             (_, [b'[', inside @ ..]) => {
-                let ends = |octet| [octet <= b' ', octet == b']', octet == 0x7f];
-                let end = position(inside, ends);
+                let end = position(inside, [b']', DEL], b'!');
                 match end.and_then(|end| inside.split_at_checked(end)) {
                     Some((proc_id, [b']', rest @ ..]))
                         if tags != Tags::Certain || rest.starts_with(b":") =>
@@ -426,16 +418,11 @@ impl<'a> Header<'a> {
     }
 }
 
-/// RFC 3164 4.1.3 allows letters and digits; the world uses whatever prints.
-fn ends_tag(octet: u8) -> [bool; 4] {
-    [octet <= b' ', octet == b':', octet == b'[', octet == 0x7f]
-}
+/// RFC 5234 B.1: the octet after the last that prints.
+const DEL: u8 = 0x7f;
 
 /// RFC 3164 4.1.3 says 32, and nobody obeys.
 const TAG_LIMIT: usize = 255;
-
-/// Octets that are looked at in one go.
-const PIECE: usize = 32;
 
 /// A zone, a year or a half of the day is no longer than this.
 const WORD_LIMIT: usize = 6;
@@ -447,3 +434,28 @@ const ZONES: &[&[u8]] = &[
     b"EEST", b"MSK", b"SGT", b"HKT", b"JST", b"KST", b"AWST", b"ACST", b"AEST", b"AEDT", b"NZST",
     b"NZDT",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_ours_whether_either_name_has_its_domain_or_not() {
+        for (word, own, want) in [
+            ("web", "web", true),
+            ("WEB", "web.example.net", true), // case does not matter
+            ("web.example.net", "Web", true),
+            ("web.example.net", "web.example.net", true),
+            ("web.example.org", "web.example.net", false), // two domains
+            ("web.example", "web.example.net", false),     // a domain is whole
+            ("web7", "web", false),
+            ("we", "web", false),
+            (".net", "", false), // nobody
+            ("web", ".net", false),
+            ("", ".net", false),
+        ] {
+            let is_own = is_own_name(word.as_bytes(), own.as_bytes());
+            assert_eq!(is_own, want, "{word} {own}");
+        }
+    }
+}

@@ -7,11 +7,11 @@
 //!
 //! Fields may hold any octet but SP: refusing a header for one odd octet would lose all of it.
 
-use memchr::memchr;
 use nom::Parser;
 use nom::bytes::complete::{tag, take_while_m_n};
 use nom::sequence::terminated;
 
+use super::search;
 use super::structured_data::structured_data;
 use super::{BOM, Flag, Flags, Form, HOSTNAME_LIMIT, Header, PROC_ID_LIMIT, Parsed, timestamp};
 
@@ -109,8 +109,10 @@ fn looks_like_timestamp(octets: &[u8]) -> bool {
 }
 
 /// One field of the header and the SP after it; a field has at least one octet.
+#[expect(clippy::inline_always, reason = "as for a word")]
+#[inline(always)]
 fn field(octets: &[u8]) -> Parsed<'_, &[u8]> {
-    match memchr(b' ', octets).and_then(|at| octets.split_at_checked(at)) {
+    match search::word(octets) {
         Some((field @ [_, ..], [_, rest @ ..])) => Ok((rest, field)),
         Some(_) | None => Err(nom::Err::Error(())),
     }

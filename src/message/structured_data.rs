@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
+use super::search::{every, first, zeros};
 use super::{Flag, Flags};
 
 /// The elements of a message, lazily.
@@ -224,17 +225,7 @@ fn mark(octets: &[u8]) -> Option<usize> {
     if found == 0 {
         return memchr2(b'"', b'\\', octets);
     }
-    usize::try_from(found.trailing_zeros() / 8).ok()
-}
-
-/// Eight times this octet.
-const fn every(octet: u8) -> u64 {
-    u64::from_le_bytes([octet; 8])
-}
-
-/// The highest bit of each octet that is zero; of those behind the first perhaps more.
-fn zeros(octets: u64) -> u64 {
-    octets.wrapping_sub(every(1)) & !octets & every(0x80)
+    Some(first(found))
 }
 
 /// The octets after the escapes at the front; `None` if a backslash is the last octet.

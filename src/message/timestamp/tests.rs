@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate};
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::Flag;
 
 const NOW: Civil = Civil {
     year: Some(2026),
