@@ -12,8 +12,9 @@ use nix::sys::socket::{
 use super::udp::share;
 use crate::config::Endpoint;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted. One too many tries again after a second, and thousands come at
+/// once when a network is back. Linux allows 4096 unless told otherwise (`somaxconn`).
+const BACKLOG: i32 = 4096;
 
 /// Listens on `address`; returns the listener and the address it got, which differs for port 0.
 ///
