@@ -11,19 +11,11 @@
 # temporary directory, never installed. Everything happens in network and
 # mount namespaces of its own, and ends by itself. Settings: SYSLOGD_BIN and LOAD_BIN, the programs, built
 # if not given; PEERS_DIR, a directory that keeps the packages for the next time.
-set -euo pipefail
-export LC_ALL=C TZ=UTC
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [ -z "${IN_NAMESPACE:-}" ]; then
-    [ "$(id -u)" = 0 ] || { echo 'run as root: namespaces are needed' >&2; exit 1; }
-    cd "$(dirname "$0")/.."
-    if [ -z "${SYSLOGD_BIN:-}" ] || [ -z "${LOAD_BIN:-}" ]; then
-        cargo build --locked -q --release --bin syslogd --example load
-        export SYSLOGD_BIN=${SYSLOGD_BIN:-$PWD/target/release/syslogd}
-        export LOAD_BIN=${LOAD_BIN:-$PWD/target/release/examples/load}
-    fi
-    work=$(mktemp -d)
-    peers=${PEERS_DIR:-$work/peers}
+    prepare
+    export peers=${PEERS_DIR:-$work/peers}
     mkdir -p "$peers/libraries"
     for package in rsyslog syslog-ng-core inetutils-syslogd busybox; do
         [ -d "$peers/$package" ] && continue
@@ -39,14 +31,10 @@ if [ -z "${IN_NAMESPACE:-}" ]; then
         (cd "$work" && apt-get download -qq "$package" >/dev/null 2>&1) || continue
         dpkg -x "$work/$package"_*.deb "$peers/libraries/$package"
     done
-    trap 'rm -rf "$work"' EXIT
-    IN_NAMESPACE=1 work=$work peers=$peers unshare --net --mount "benches/${0##*/}" "$@"
+    inside '--net --mount' "$@"
     exit
 fi
-
-ip link set lo up
-# As systemd sets it at boot; a new namespace begins with 10.
-echo 512 >/proc/sys/net/unix/max_dgram_qlen
+network
 
 targets=(ours sink rsyslog rsyslog-default syslog-ng syslog-ng-default inetutils busybox)
 scenarios=(unix udp udp-flood tcp tcp-counted tcp-500 rules-13 rules-100)
@@ -281,13 +269,29 @@ measure() { # SCENARIO TARGET
     rm -r "$run"
 }
 
+# What the archive calls the version of a package that was unpacked; else what the program says.
+version() { # PACKAGE
+    local base=$peers/$1 library=/usr/lib/x86_64-linux-gnu version command=()
+    [ -d "$base" ] || return 1
+    version=$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+    case $1 in
+        rsyslog) command=("$base/usr/sbin/rsyslogd" -v) ;;
+        syslog-ng-core) command=("$base/usr/sbin/syslog-ng" --version) ;;
+        inetutils-syslogd) command=("$base/usr/sbin/syslogd" --version) ;;
+        busybox) command=("$base/bin/busybox") ;;
+    esac
+    [ -n "$version" ] || version=$(LD_LIBRARY_PATH=$libraries:$base$library:$base/usr/lib/syslog-ng \
+        "${command[@]}" 2>/dev/null </dev/null | grep -oEm 1 '[0-9]+(\.[0-9]+)+' | head -n 1) || true
+    echo "${version:-?}"
+}
+
 {
     echo "# date: $(date +%F)"
     echo "# machine: $(nproc) cores, $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r | cut -d- -f1), files on $(stat -f -c %T "$work")"
     echo "# daemons: $("$SYSLOGD_BIN" --version | head -n 1)$(
         for package in rsyslog syslog-ng-core inetutils-syslogd busybox; do
-            version=$(apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: //p')
-            printf ', %s %s' "$package" "${version:-?}"
+            version=$(version "$package") || continue
+            printf ', %s %s' "$package" "$version"
         done)"
     echo 'scenario,target,sent,received,lines,seconds,cpu_seconds,peak_kib'
 } >"$work/results.csv"
