@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::limited;
@@ -31,6 +32,9 @@ const LONG: usize = 10 * 1024;
 /// How long a frame may take from its first octet to its last, without the time in which we do not read
 /// (reliability S4).
 const FRAME_DEADLINE: Duration = Duration::from_secs(60);
+
+/// After so many reads in a row it is the turn of other connections.
+const TURN: u32 = 8;
 
 /// A connected socket.
 pub(super) enum Socket {
@@ -221,6 +225,7 @@ impl Connection {
 
     async fn read(&mut self) -> End {
         let mut stopping = self.hub.stopping.subscribe();
+        let mut reads = 0;
         loop {
             let closing = *stopping.borrow();
             let last_round = closing == Closing::Stop;
@@ -255,9 +260,20 @@ impl Connection {
             }
             match self.read_once() {
                 ControlFlow::Break(end) => return end,
-                ControlFlow::Continue(Read::Something) => self.hub.delivered.notify_one(),
+                ControlFlow::Continue(Read::Something) => {
+                    self.hub.delivered.notify_one();
+                    reads += 1;
+                }
                 ControlFlow::Continue(Read::Nothing) if last_round => return End::Closed,
-                ControlFlow::Continue(Read::Nothing) => {}
+                ControlFlow::Continue(Read::Nothing) => reads = 0,
+            }
+            if last_round && self.hub.is_over() {
+                return End::Closed;
+            }
+            // There may be no end of what a sender has for us, and the runtime lets him go on.
+            if last_round || reads == TURN {
+                reads = 0;
+                yield_now().await;
             }
         }
     }

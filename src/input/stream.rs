@@ -4,7 +4,7 @@
 //! open blocks; a connection owns only its unfinished last frame. A slow output makes its senders wait:
 //! nothing is read while a full block has no room in its inbox, unless that output stands still.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -185,6 +185,8 @@ pub(super) struct Hub {
     /// Told after each batch, so that blocks leave before the thread sleeps.
     pub(super) delivered: Notify,
     pub(super) stopping: watch::Sender<Closing>,
+    /// When nothing is taken any more of what arrives.
+    over: Cell<Option<Instant>>,
     pub(super) suspended: RefCell<Vec<Suspended>>,
     /// Told when there is a new table.
     followed: Notify,
@@ -212,6 +214,7 @@ impl Hub {
             gate,
             delivered: Notify::new(),
             stopping: watch::Sender::new(Closing::No),
+            over: Cell::new(None),
             suspended: RefCell::default(),
             followed: Notify::new(),
             left: Notify::new(),
@@ -233,6 +236,11 @@ impl Hub {
             yield_now().await;
             self.hand_over(Which::All).await;
         }
+    }
+
+    /// Whether the last call is over: a connection ends then, though more may arrive without end.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.get().is_some_and(|over| Instant::now() >= over)
     }
 
     /// Hands over blocks, and waits for the inboxes that have no room.
@@ -261,6 +269,8 @@ impl Hub {
             LAST_CALL
         };
         let end = Instant::now() + patience;
+        // What is left is for those that have heard no end of it.
+        self.over.set(Some(end - patience / 10));
         while self.connections.borrow().in_all > 0 && Instant::now() < end {
             let next_look = Instant::now() + Duration::from_millis(1);
             _ = timeout_at(next_look.min(end), self.delivered.notified()).await;

@@ -1,10 +1,14 @@
 //! The end: what was accepted is written.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Counters, Daemon};
+use crate::support::{Counters, DEADLINE, Daemon, wait_for};
 
 #[test]
 fn sigterm_and_sigint_end_it_well() {
@@ -82,6 +86,29 @@ fn a_stream_that_never_ends_does_not_hold_the_end() {
     let setup = daemon.stop();
     let text = std::fs::read_to_string(setup.path("user")).expect("it is there");
     assert!(text.contains("app: half\n"), "{text}");
+}
+
+#[test]
+fn a_sender_who_is_faster_than_we_are_holds_up_neither_others_nor_the_end() {
+    let daemon = Daemon::start("user.*\t{dir}/user\n");
+    let mut stream = daemon.tcp();
+    stream.write_all(b"<13>app: whole\n").expect("it takes it");
+    daemon.file("user").wait_for("whole");
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let begun = Arc::clone(&has_begun);
+    let sender = thread::spawn(move || {
+        let lines = "<23>app: no rule takes it\n".repeat(4000);
+        // Bounded where the daemon does not end: then the wait for it fails first.
+        let ends = Instant::now() + 3 * DEADLINE;
+        while Instant::now() < ends && stream.write_all(lines.as_bytes()).is_ok() {
+            begun.store(true, Relaxed);
+        }
+    });
+    wait_for("the flood", || has_begun.load(Relaxed));
+    daemon.tcp_stream("<13>app: other\n");
+    daemon.file("user").wait_for("other");
+    daemon.stop();
+    sender.join().expect("it sends until nobody takes it");
 }
 
 #[test]

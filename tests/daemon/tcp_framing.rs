@@ -1,8 +1,12 @@
 //! Streams: TCP and unix, cut into records (RFC 6587, reliability S5).
 
-use std::io::Write as _;
+use std::io::{IoSlice, Write as _};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
+
+use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
 
 use crate::support::{Daemon, counted};
 
@@ -173,6 +177,40 @@ fn a_unix_stream_is_framed_like_tcp() {
     assert_eq!(texts(&lines), ["a: 1", "a: 2", "a: 3"]);
     daemon.finish();
     assert!(!path.exists(), "left behind");
+}
+
+/// A read ends before urgent data, and behind octets that came with a descriptor, though more has come.
+#[test]
+fn what_has_come_is_read_where_a_read_ends_early() {
+    let arguments = ["--listen", "unix://{dir}/stream.sock"];
+    let daemon = Daemon::with(&arguments, "user.*\t-{dir}/user\n");
+    let path = daemon.setup().path("stream.sock");
+    let mut tcp = daemon.tcp();
+    let mut unix = UnixStream::connect(&path).expect("it listens");
+    tcp.write_all(b"<13>tcp: 1\n").expect("it takes it");
+    daemon.file("user").wait_for("tcp: 1");
+    unix.write_all(b"<13>unix: 1\n").expect("it takes it");
+    daemon.file("user").wait_for("unix: 1");
+    // All of it is there when it reads.
+    daemon.signal(Signal::SIGSTOP);
+    let (socket, urgent) = (tcp.as_raw_fd(), MsgFlags::MSG_OOB);
+    send(socket, b"<13>tcp: 2\n!", urgent).expect("it takes it");
+    tcp.write_all(b"<13>tcp: 3\n").expect("it takes it");
+    let (socket, descriptors) = (unix.as_raw_fd(), [tcp.as_raw_fd()]);
+    let octets = [IoSlice::new(b"<13>unix: 2\n")];
+    let gift = [ControlMessage::ScmRights(&descriptors)];
+    sendmsg::<()>(socket, &octets, &gift, MsgFlags::empty(), None).expect("it takes it");
+    unix.write_all(b"<13>unix: 3\n").expect("it takes it");
+    daemon.signal(Signal::SIGCONT);
+    daemon.file("user").wait_for("tcp: 3");
+    daemon.file("user").wait_for("unix: 3");
+    let mut lines = texts(&daemon.file("user").lines());
+    lines.sort_unstable();
+    let all = [
+        "tcp: 1", "tcp: 2", "tcp: 3", "unix: 1", "unix: 2", "unix: 3",
+    ];
+    assert_eq!(lines, all);
+    daemon.finish();
 }
 
 #[test]
