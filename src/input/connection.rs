@@ -225,7 +225,7 @@ impl Connection {
 
     async fn read(&mut self) -> End {
         let mut stopping = self.hub.stopping.subscribe();
-        let mut reads = 0;
+        let mut in_a_row = 0;
         loop {
             let closing = *stopping.borrow();
             let last_round = closing == Closing::Stop;
@@ -262,17 +262,17 @@ impl Connection {
                 ControlFlow::Break(end) => return end,
                 ControlFlow::Continue(Read::Something) => {
                     self.hub.delivered.notify_one();
-                    reads += 1;
+                    in_a_row += 1;
                 }
                 ControlFlow::Continue(Read::Nothing) if last_round => return End::Closed,
-                ControlFlow::Continue(Read::Nothing) => reads = 0,
+                ControlFlow::Continue(Read::Nothing) => in_a_row = 0,
             }
             if last_round && self.hub.is_over() {
                 return End::Closed;
             }
             // There may be no end of what a sender has for us, and the runtime lets him go on.
-            if last_round || reads == TURN {
-                reads = 0;
+            if last_round || in_a_row == TURN {
+                in_a_row = 0;
                 yield_now().await;
             }
         }

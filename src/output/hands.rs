@@ -69,6 +69,7 @@ struct State {
     visitors: usize,
     guests: Vec<Guest>,
     guest_turns: u64,
+    no_guests_until: Option<Instant>,
 }
 
 /// What the keeper waits for.
@@ -94,7 +95,6 @@ struct Job {
     alarm: Option<Instant>,
     /// It is ready, or was called during its turn.
     is_called: bool,
-    no_guests_until: Option<Instant>,
 }
 
 /// What comes before the first turn: somebody else must have ended, if there is one.
@@ -151,7 +151,6 @@ impl Hands {
             first: Some(First(after)),
             alarm: None,
             is_called: false,
-            no_guests_until: None,
         };
         state.jobs.insert(job, entry);
         shared.call(&mut state, job);

@@ -131,21 +131,27 @@ fn on_a_read_only_disk() -> Option<Daemon> {
     Some(daemon)
 }
 
-/// Mounts it again; while anybody had it open that could not be.
+/// Mounts it again, which could not be while anybody had it open. The daemon is stopped meanwhile: what it tried in
+/// between would be a file of the directory below.
 fn mount_again(daemon: &Daemon) {
     let (image, disk) = (
         daemon.setup().path("back/image"),
         daemon.setup().path("disk"),
     );
     wait_for("the file system to be let go", || {
+        daemon.signal(Signal::SIGSTOP);
         let unmounted = Command::new("umount").arg(&disk).output();
-        unmounted.is_ok_and(|it| it.status.success())
+        let is_free = unmounted.is_ok_and(|it| it.status.success());
+        if is_free {
+            output_of(
+                Command::new("mount")
+                    .args(["-o", "loop"])
+                    .args([&image, &disk]),
+            );
+        }
+        daemon.signal(Signal::SIGCONT);
+        is_free
     });
-    output_of(
-        Command::new("mount")
-            .args(["-o", "loop"])
-            .args([image, disk]),
-    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Guests: threads that receive, have received little, and write it themselves before they sleep.
 //!
 //! A turn may hang with its disk, and a guest has something better to do. So the keeper watches over each turn of a
-//! guest: one that takes longer than [`PATIENCE`] has it relieved, once, and its output gets no guests for a while.
+//! guest: one that takes longer than [`PATIENCE`] has it relieved, once, and then nobody comes as a guest for a while:
+//! where one file hangs, a thousand may.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use crate::route::workshop::{Relief, Workshop};
 /// A turn of a guest that takes longer than this has it relieved; it is noticed after twice this time at most.
 pub(super) const PATIENCE: Duration = Duration::from_millis(5);
 
-/// An output where that happened gets no guests for this long.
-const NO_GUESTS: Duration = Duration::from_secs(60);
+/// After that there are no guests for this long: whoever receives is held up for a thousandth of the time at most.
+const NO_GUESTS: Duration = Duration::from_secs(10);
 
 /// Turns for each visit: what the guest has brought, and no more than it is there to give.
 const TURNS: usize = 16;
@@ -22,7 +23,6 @@ const TURNS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Guest {
     number: u64,
-    job: usize,
     since: Instant,
     /// Absent once it has begun.
     relief: Option<Arc<dyn Relief>>,
@@ -36,6 +36,9 @@ impl Workshop for Hands {
     fn help(&self, relief: &Arc<dyn Relief>) {
         let shared = &self.0;
         let mut state = shared.lock();
+        if !state.is_open_for_guests(Instant::now()) {
+            return;
+        }
         for _ in 0..state.ready.len().min(TURNS) {
             let Some((number, since)) = state.ready.pop_front() else {
                 return;
@@ -45,7 +48,7 @@ impl Workshop for Hands {
                 state.ready.push_back((number, since));
                 continue;
             }
-            let guest = state.note_guest(number, now, relief);
+            let guest = state.note_guest(now, relief);
             shared.remind(&mut state, now + PATIENCE);
             state = shared.turn(state, number);
             if state.forget_guest(guest) {
@@ -64,21 +67,24 @@ impl Workshop for Hands {
 }
 
 impl State {
+    /// Whether no guest was held up lately.
+    pub(super) fn is_open_for_guests(&self, now: Instant) -> bool {
+        self.no_guests_until.is_none_or(|until| until <= now)
+    }
+
     /// Whether a turn of this job will be quick, as far as is known.
-    pub(super) fn is_for_guests(&self, number: usize, now: Instant) -> bool {
+    fn is_for_guests(&self, number: usize, now: Instant) -> bool {
         self.jobs.get(&number).is_some_and(|job| {
-            let is_open = job.no_guests_until.is_none_or(|until| until <= now);
             let worker = job.worker.as_ref();
-            is_open && job.first.is_none() && worker.is_some_and(|worker| worker.is_quick(now))
+            job.first.is_none() && worker.is_some_and(|worker| worker.is_quick(now))
         })
     }
 
-    fn note_guest(&mut self, job: usize, since: Instant, relief: &Arc<dyn Relief>) -> u64 {
+    fn note_guest(&mut self, since: Instant, relief: &Arc<dyn Relief>) -> u64 {
         self.guest_turns += 1;
         let number = self.guest_turns;
         self.guests.push(Guest {
             number,
-            job,
             since,
             relief: Some(Arc::clone(relief)),
         });
@@ -101,9 +107,7 @@ impl State {
             if guest.since + PATIENCE <= now {
                 if Arc::clone(relief).begin() {
                     guest.relief = None;
-                    if let Some(job) = self.jobs.get_mut(&guest.job) {
-                        job.no_guests_until = Some(now + NO_GUESTS);
-                    }
+                    self.no_guests_until = Some(now + NO_GUESTS);
                     continue;
                 }
                 guest.since = now;
