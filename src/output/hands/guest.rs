@@ -1,8 +1,8 @@
 //! Guests: threads that receive, have received little, and write it themselves before they sleep.
 //!
-//! A turn may hang with its disk, and a guest has something better to do. So the keeper watches over each turn of a
-//! guest: one that takes longer than [`PATIENCE`] has it relieved, once, and then nobody comes as a guest for a while:
-//! where one file hangs, a thousand may.
+//! A turn may hang with its disk, and a guest has something better to do. So the keeper watches over each visit: one
+//! that takes longer than [`PATIENCE`] has the guest relieved, once, and then nobody comes as one for a while: where
+//! one file hangs, a thousand may.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Hands, Shared, State};
 use crate::route::workshop::{Relief, Workshop};
 
-/// A turn of a guest that takes longer than this has it relieved; it is noticed after twice this time at most.
+/// A visit that takes longer than this has the guest relieved; it is noticed after twice this time at most.
 pub(super) const PATIENCE: Duration = Duration::from_millis(5);
 
 /// After that there are no guests for this long: whoever receives is held up for a thousandth of the time at most.
@@ -23,6 +23,7 @@ const TURNS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Guest {
     number: u64,
+    /// When he came.
     since: Instant,
     /// Absent once it has begun.
     relief: Option<Arc<dyn Relief>>,
@@ -36,22 +37,22 @@ impl Workshop for Hands {
     fn help(&self, relief: &Arc<dyn Relief>) {
         let shared = &self.0;
         let mut state = shared.lock();
-        if !state.is_open_for_guests(Instant::now()) {
+        let began = Instant::now();
+        if !state.is_open_for_guests(began) {
             return;
         }
         for _ in 0..state.ready.len().min(TURNS) {
             let Some((number, since)) = state.ready.pop_front() else {
                 return;
             };
-            let now = Instant::now();
-            if !state.is_for_guests(number, now) {
+            if !state.is_for_guests(number, began) {
                 state.ready.push_back((number, since));
                 continue;
             }
-            let guest = state.note_guest(now, relief);
-            shared.remind(&mut state, now + PATIENCE);
+            let guest = state.note_guest(began, relief);
+            shared.remind(&mut state, began + PATIENCE);
             state = shared.turn(state, number);
-            if state.forget_guest(guest) {
+            if state.forget_guest(guest) || began.elapsed() >= PATIENCE {
                 return;
             }
         }
