@@ -34,6 +34,9 @@ pub type Live = Arc<ArcSwap<RoutingTable>>;
 /// waking another thread, on another processor.
 const LITTLE: usize = 8 * 1024;
 
+/// And to so many outputs: where a message each goes to many files, more come while they are written.
+const FEW: usize = 4;
+
 /// Who sent a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Peer {
@@ -324,7 +327,7 @@ impl Shard {
         &mut self,
         workshop: &'a dyn Workshop,
     ) -> Option<Visit<'a>> {
-        if (1..=LITTLE).contains(&self.lanes.open_octets()) {
+        if self.lanes.holds_at_most(FEW, LITTLE) {
             let visit = Visit::to(workshop);
             self.lanes.hand_over(Which::All, |_, _| false);
             if self.lanes.is_clean() {

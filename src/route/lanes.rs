@@ -179,10 +179,11 @@ impl Lanes {
         self.dirty.is_empty()
     }
 
-    /// How many octets the open blocks hold together.
-    pub fn open_octets(&self) -> usize {
-        let octets = |lane: &LaneId| self.open[lane.index()].octets().len();
-        self.dirty.iter().map(octets).sum()
+    /// Whether the open blocks hold something, and are at most so many, of so many octets together.
+    pub fn holds_at_most(&self, blocks: usize, octets: usize) -> bool {
+        let octets_of = |lane: &LaneId| self.open[lane.index()].octets().len();
+        (1..=blocks).contains(&self.dirty.len())
+            && self.dirty.iter().map(octets_of).sum::<usize>() <= octets
     }
 
     /// Hands over the blocks that hold something: all of them, or only those that are full.
