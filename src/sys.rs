@@ -338,7 +338,7 @@ pub struct Extent {
 /// The extent of an open file; `None` if the system does not tell.
 ///
 /// Unlike fstat(2) it does not ask when the file was changed last: whoever was told that has the next write(2) note
-/// a finer time in the inode (Linux 6.13), which is a quarter to a half of what that costs (measured).
+/// a finer time in the inode (Linux 6.13): 2.5 µs for a write, and 1.8 without (measured).
 pub fn extent(file: BorrowedFd<'_>) -> Option<Extent> {
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
     // SAFETY: the descriptor is borrowed, thus open, and the empty path ends with its NUL; the kernel writes one

@@ -11,7 +11,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -29,7 +29,7 @@ struct Desk {
     drain: Mutex<Option<Box<Drain>>>,
     workshop: Arc<dyn Workshop>,
     /// Told at the end how many datagrams the kernel had dropped.
-    end: Sender<u32>,
+    end: SyncSender<u32>,
 }
 
 /// Receives until the bell says stop, whatever happens: a socket that nobody reads hangs its senders.
@@ -40,7 +40,7 @@ struct Desk {
 /// # Errors
 /// If the system has no room for another thread.
 pub(super) fn start(drain: Drain, workshop: Arc<dyn Workshop>) -> io::Result<Receiver<u32>> {
-    let (end, ended) = mpsc::channel();
+    let (end, ended) = sync_channel(1);
     let desk = Arc::new(Desk {
         drain: Mutex::new(Some(Box::new(drain))),
         workshop,
@@ -91,7 +91,8 @@ impl Desk {
                 Ok(Step::Over) => break,
                 Ok(Step::Help(visit)) => {
                     self.lay_down(drain);
-                    visit.help(&relief);
+                    // Whatever happens there, somebody must take it up again.
+                    _ = catch_unwind(AssertUnwindSafe(|| visit.help(&relief)));
                     match self.take_up() {
                         Some(mine) => drain = mine,
                         None => return,

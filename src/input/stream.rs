@@ -269,7 +269,7 @@ impl Hub {
             LAST_CALL
         };
         let end = Instant::now() + patience;
-        // What is left is for those that have heard no end of it.
+        // The rest of the time is for the end itself of those to whom more comes all the while.
         self.over.set(Some(end - patience / 10));
         while self.connections.borrow().in_all > 0 && Instant::now() < end {
             let next_look = Instant::now() + Duration::from_millis(1);

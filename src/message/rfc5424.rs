@@ -109,7 +109,7 @@ fn looks_like_timestamp(octets: &[u8]) -> bool {
 }
 
 /// One field of the header and the SP after it; a field has at least one octet.
-#[expect(clippy::inline_always, reason = "as for a word")]
+#[expect(clippy::inline_always, reason = "as for `search::word`")]
 #[inline(always)]
 fn field(octets: &[u8]) -> Parsed<'_, &[u8]> {
     match search::word(octets) {

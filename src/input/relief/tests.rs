@@ -1,7 +1,6 @@
 //! A drain whose thread is held up in a workshop, and goes on without it.
 
 use std::os::unix::net::UnixDatagram;
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -25,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 struct Slow {
     /// Told of each visit; until it is answered, the helper is held up.
-    visits: Mutex<Sender<SyncSender<Fate>>>,
+    visits: Mutex<SyncSender<SyncSender<Fate>>>,
 }
 
 /// What becomes of one who helps.
@@ -95,7 +94,7 @@ fn f9_a_drain_whose_thread_is_held_up_goes_on_and_loses_and_doubles_nothing() {
         origin: Origin::Local(Fairness::new("socket".into(), Budget::new(1 << 20))),
         may_help: true,
     };
-    let (told, visits) = mpsc::channel();
+    let (told, visits) = sync_channel(1);
     let slow = Slow {
         visits: Mutex::new(told),
     };
