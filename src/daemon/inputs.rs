@@ -201,28 +201,27 @@ impl Inputs {
     ) -> io::Result<(Arc<Bell>, Receiver<u32>)> {
         let bell = Bell::new()?;
         let bound = &of.bound;
-        let origin = match bound {
-            ListenAddress::Udp(_) => Origin::Network(Network {
-                gate: Arc::clone(&self.common.gate),
-                denials: Denials::new(bound.to_string()),
-                overflow: of.drops_known.map_or_else(
-                    || Overflow::after_others(bound.to_string(), &socket),
-                    |known| Overflow::new(bound.to_string(), known),
-                ),
-                backlog: Backlog::new(&self.common.memory),
-            }),
+        let (origin, may_help) = match bound {
+            ListenAddress::Udp(_) => {
+                let may_help = udp::is_deep(&socket);
+                let network = Network {
+                    gate: Arc::clone(&self.common.gate),
+                    denials: Denials::new(bound.to_string()),
+                    overflow: of.drops_known.map_or_else(
+                        || Overflow::after_others(bound.to_string(), &socket),
+                        |known| Overflow::new(bound.to_string(), known),
+                    ),
+                    backlog: Backlog::new(&self.common.memory),
+                };
+                (Origin::Network(network), may_help)
+            }
             ListenAddress::Tcp(_)
             | ListenAddress::UnixDatagram(_)
             | ListenAddress::UnixStream(_) => {
                 let memory = self.common.memory.clone();
-                Origin::Local(Fairness::new(bound.to_string(), memory))
+                let fairness = Fairness::new(bound.to_string(), memory);
+                (Origin::Local(fairness), true)
             }
-        };
-        let may_help = match bound {
-            ListenAddress::Udp(_) => udp::is_deep(&socket),
-            ListenAddress::Tcp(_)
-            | ListenAddress::UnixDatagram(_)
-            | ListenAddress::UnixStream(_) => true,
         };
         let drain = Drain {
             socket,

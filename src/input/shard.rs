@@ -327,8 +327,9 @@ impl Shard {
         &mut self,
         workshop: &'a dyn Workshop,
     ) -> Option<Visit<'a>> {
-        if self.lanes.holds_at_most(FEW, LITTLE) {
-            let visit = Visit::to(workshop);
+        if self.lanes.holds_at_most(FEW, LITTLE)
+            && let Some(visit) = Visit::to(workshop)
+        {
             self.lanes.hand_over(Which::All, |_, _| false);
             if self.lanes.is_clean() {
                 self.opened = None;

@@ -194,7 +194,7 @@ impl Shared {
         if state.at_work() == 0 {
             self.summon(state);
         } else {
-            self.remind(state, now + Self::patience(state));
+            self.remind(state, now + state.patience());
         }
     }
 

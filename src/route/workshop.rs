@@ -20,8 +20,9 @@ pub trait Relief: fmt::Debug + Send + Sync {
 
 /// Those who do the work of outputs.
 pub trait Workshop: fmt::Debug + Send + Sync {
-    /// Somebody comes to help: until he leaves, nobody else is woken for what comes.
-    fn come(&self);
+    /// Somebody comes to help: until he leaves, nobody else is woken for what comes. False if there is no place for
+    /// him at present; then he has not come.
+    fn come(&self) -> bool;
 
     /// Does what there is to do and is known to be quick. If it takes more than a few milliseconds all the same,
     /// `relief` begins.
@@ -36,10 +37,9 @@ pub trait Workshop: fmt::Debug + Send + Sync {
 pub struct Visit<'a>(&'a dyn Workshop);
 
 impl<'a> Visit<'a> {
-    /// Comes.
-    pub fn to(workshop: &'a dyn Workshop) -> Self {
-        workshop.come();
-        Self(workshop)
+    /// Comes, if there is a place for him.
+    pub fn to(workshop: &'a dyn Workshop) -> Option<Self> {
+        workshop.come().then(|| Self(workshop))
     }
 
     /// Helps, and leaves. May block for as long as an output does: see [`Workshop::help`].

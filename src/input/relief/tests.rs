@@ -36,7 +36,9 @@ enum Fate {
 }
 
 impl Workshop for Slow {
-    fn come(&self) {}
+    fn come(&self) -> bool {
+        true
+    }
 
     fn help(&self, relief: &Arc<dyn Relief>) {
         let (answer, fate) = sync_channel(1);

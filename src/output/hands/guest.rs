@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Hands, Shared, State};
+use super::{Hands, State};
 use crate::route::workshop::{Relief, Workshop};
 
 /// A visit that takes longer than this has the guest relieved; it is noticed after twice this time at most.
@@ -30,17 +30,17 @@ pub(super) struct Guest {
 }
 
 impl Workshop for Hands {
-    fn come(&self) {
-        self.0.lock().visitors += 1;
+    fn come(&self) -> bool {
+        let mut state = self.0.lock();
+        let is_open = state.is_open_for_guests();
+        state.visitors += usize::from(is_open);
+        is_open
     }
 
     fn help(&self, relief: &Arc<dyn Relief>) {
         let shared = &self.0;
         let mut state = shared.lock();
         let began = Instant::now();
-        if !state.is_open_for_guests(began) {
-            return;
-        }
         for _ in 0..state.ready.len().min(TURNS) {
             let Some((number, since)) = state.ready.pop_front() else {
                 return;
@@ -68,9 +68,19 @@ impl Workshop for Hands {
 }
 
 impl State {
+    /// How soon somebody must look after a job that was called now: sooner, if it is a guest who is there for it.
+    pub(super) fn patience(&self) -> Duration {
+        if self.visitors > 0 {
+            PATIENCE
+        } else {
+            super::PATIENCE
+        }
+    }
+
     /// Whether no guest was held up lately.
-    pub(super) fn is_open_for_guests(&self, now: Instant) -> bool {
-        self.no_guests_until.is_none_or(|until| until <= now)
+    fn is_open_for_guests(&self) -> bool {
+        self.no_guests_until
+            .is_none_or(|until| until <= Instant::now())
     }
 
     /// Whether a turn of this job will be quick, as far as is known.
@@ -116,16 +126,5 @@ impl State {
             next = next.into_iter().chain([guest.since + PATIENCE]).min();
         }
         next
-    }
-}
-
-impl Shared {
-    /// How soon somebody must look after a job that was called now: sooner, if it is a guest who is there for it.
-    pub(super) fn patience(state: &State) -> Duration {
-        if state.visitors > 0 {
-            PATIENCE
-        } else {
-            super::PATIENCE
-        }
     }
 }
